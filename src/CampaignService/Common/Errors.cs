@@ -1,0 +1,48 @@
+namespace CampaignService.Common;
+
+/// <summary>The one catalog of what the API can refuse, and in which words.</summary>
+public static class Errors
+{
+    public static ApiError BadRequest(params IReadOnlyList<string> details) => new(400, "ERR_BAD_REQUEST",
+        details.Count == 1 ? details[0] : $"The request has {details.Count} faults; each stands in details.", details);
+
+    public static ApiError Unauthorized(string message) => new(401, "ERR_UNAUTHORIZED", message);
+
+    public static ApiError Forbidden(string message) => new(403, "ERR_FORBIDDEN", message);
+
+    public static ApiError NotFound(string noun, string id) => new(404, "ERR_NOT_FOUND", $"There is no {noun} '{id}' in this app.");
+
+    public static ApiError NoSuchRoute(string path) => new(404, "ERR_NOT_FOUND", $"There is nothing at {path}. The routes are listed at /swagger.");
+
+    public static ApiError MethodNotAllowed(string method, string allowed) => new(405, "ERR_METHOD_NOT_ALLOWED",
+        $"{method} is not possible here{(allowed.Length == 0 ? "" : $"; allowed: {allowed}")}.");
+
+    public static ApiError InvalidState(string noun, string state, string verb, params string[] allowed) => new(409, "ERR_INVALID_STATE",
+        $"A {noun} that is {state} cannot be {verb}; it must be {string.Join(" or ", allowed)}.", new { state, allowed });
+
+    public static ApiError Conflict(string message) => new(409, "ERR_CONFLICT", message);
+
+    public static ApiError LostRace(string noun) => Conflict($"Another request changed this {noun} at the same moment. Read it again, then decide.");
+
+    public static ApiError NoRecipients() => new(409, "ERR_NO_RECIPIENTS",
+        "The campaign has no recipients. Add some with POST /api/campaigns/{id}/recipients or POST /api/campaigns/upload.");
+
+    public static ApiError TemplateNotApproved(string template, int version) => new(409, "ERR_TEMPLATE_NOT_APPROVED",
+        $"Version {version} of template '{template}' is not approved. Approve it with POST /api/templates/{template}/approve.");
+
+    public static ApiError TemplateArchived(string template) => new(409, "ERR_TEMPLATE_NOT_APPROVED",
+        $"Template '{template}' is archived and cannot be sent. Choose another template.");
+
+    public static ApiError NoEnabledChannel(string template) => new(409, "ERR_NO_ENABLED_CHANNEL",
+        $"No channel of template '{template}' is enabled. Enable one with PUT /api/channels/{{id}} {{\"enabled\": true}}.");
+
+    public static ApiError TooLarge(string what, long limit) => new(413, "ERR_TOO_LARGE", $"{what} is larger than the {limit:N0} bytes allowed.");
+
+    public static ApiError UnsupportedMediaType(string expected) => new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", $"Send the body as {expected}.");
+
+    public static ApiError Unavailable() => new(503, "ERR_UNAVAILABLE",
+        "The database cannot be reached at the moment. Nothing was changed; try again shortly.", RetryAfter: TimeSpan.FromSeconds(2));
+
+    public static ApiError OperationFailed() => new(500, "ERR_OPERATION_FAILED",
+        "The service failed to do this. The fault is logged under the traceId given here.");
+}

@@ -1,5 +1,41 @@
+using CampaignService.Common;
+using CampaignService.Hosting;
+using Microsoft.AspNetCore.Connections;
+using Serilog;
+using Serilog.Extensions.Logging;
+
+if (args is ["--health"]) return await HealthProbe.RunAsync();
+
 var builder = WebApplication.CreateBuilder(args);
-var app = builder.Build();
-app.Run();
+builder.AddLogs();
+try
+{
+    using var startLog = new SerilogLoggerFactory(Log.Logger);
+    await using var database = await DatabaseChoice.OpenAsync(builder.Configuration, startLog.CreateLogger<DatabaseChoice>(), CancellationToken.None);
+    builder.AddPlatform(database.ConnectionString);
+    builder.AddModules();
+    builder.AddOpenApi();
+
+    await using var app = builder.Build();
+    app.UsePlatform();
+    app.MapPlatform();
+    await app.PrepareDatabaseAsync(database.IsEmbedded);
+    await app.RunAsync();
+    return 0;
+}
+catch (StartException e)
+{
+    Log.Fatal("{Message}", e.Message);
+    return 1;
+}
+catch (IOException e) when (e.InnerException is AddressInUseException)
+{
+    Log.Fatal("{Message} Stop what listens there, or set ASPNETCORE_URLS to another address.", e.Message);
+    return 1;
+}
+finally
+{
+    await Log.CloseAndFlushAsync();
+}
 
 public partial class Program;

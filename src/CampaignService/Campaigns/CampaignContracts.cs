@@ -1,0 +1,189 @@
+using System.Text.Json;
+using CampaignService.Channels;
+using CampaignService.Common;
+using CampaignService.Delivery;
+using FluentValidation;
+
+namespace CampaignService.Campaigns;
+
+/// <summary>A new campaign.</summary>
+public sealed class CreateCampaign
+{
+    /// <summary>For people, 1 to 200 characters.</summary>
+    /// <example>Spring sale</example>
+    public required string Name { get; init; }
+
+    /// <summary>For people, up to 2,000 characters.</summary>
+    public string? Description { get; init; }
+
+    /// <summary>What is sent: the id or slug of a template.</summary>
+    /// <example>cc-template-spring-sale</example>
+    public required string TemplateId { get; init; }
+
+    /// <summary>The version of the template, pinned now; the newest approved one when left out.</summary>
+    public int? TemplateVersion { get; init; }
+
+    /// <summary>Values for all recipients, by variable of the template; a recipient's own value goes before.</summary>
+    public Dictionary<string, JsonElement>? Variables { get; init; }
+
+    /// <summary>A word to group campaigns by, up to 100 characters.</summary>
+    /// <example>sale</example>
+    public string? Tag { get; init; }
+
+    /// <summary><c>batch</c> for any number of recipients; <c>realtime</c> for at most 10, ahead of bulk.</summary>
+    public DeliveryMode DeliveryMode { get; init; } = DeliveryMode.Batch;
+
+    /// <summary>On whose behalf the campaign is sent: a user id, 1 to 255 characters.</summary>
+    public string? SenderId { get; init; }
+
+    public sealed class Validator : AbstractValidator<CreateCampaign>
+    {
+        public Validator()
+        {
+            RuleFor(b => b.Name).Name();
+            RuleFor(b => b.Description).AtMost(2000);
+            RuleFor(b => b.Tag).AtMost(Text.MaxLabel);
+            RuleFor(b => b.SenderId).UserId().When(b => b.SenderId is not null);
+            RuleFor(b => b.TemplateVersion).Must(v => v is null or >= 1).WithMessage("must be a whole number from 1");
+        }
+    }
+}
+
+/// <summary>A change to a draft: members left out stay as they are, <c>null</c> empties those that may be empty.</summary>
+public sealed class EditCampaign
+{
+    /// <summary>For people, 1 to 200 characters.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>For people, up to 2,000 characters.</summary>
+    public Optional<string?> Description { get; init; }
+
+    /// <summary>The id or slug of a template. Its schema must have a variable for every column that was uploaded.</summary>
+    public string? TemplateId { get; init; }
+
+    /// <summary>The version of the template.</summary>
+    public int? TemplateVersion { get; init; }
+
+    /// <summary>Values for all recipients, in place of those before.</summary>
+    public Dictionary<string, JsonElement>? Variables { get; init; }
+
+    /// <summary>A word to group campaigns by, up to 100 characters.</summary>
+    public Optional<string?> Tag { get; init; }
+
+    /// <summary><c>batch</c> or <c>realtime</c>.</summary>
+    public DeliveryMode? DeliveryMode { get; init; }
+
+    /// <summary>On whose behalf the campaign is sent: a user id.</summary>
+    public Optional<string?> SenderId { get; init; }
+
+    public sealed class Validator : AbstractValidator<EditCampaign>
+    {
+        public Validator()
+        {
+            RuleFor(b => b.Name).Name();
+            RuleFor(b => b.Description.Value).AtMost(2000).OverridePropertyName("description");
+            RuleFor(b => b.Tag.Value).AtMost(Text.MaxLabel).OverridePropertyName("tag");
+            RuleFor(b => b.SenderId.Value).UserId().When(b => b.SenderId.Value is not null).OverridePropertyName("senderId");
+            RuleFor(b => b.TemplateVersion).Must(v => v is null or >= 1).WithMessage("must be a whole number from 1");
+        }
+    }
+}
+
+/// <summary>Which campaigns to list.</summary>
+public sealed class CampaignQuery : PageQuery
+{
+    /// <summary>Only those with this status.</summary>
+    public CampaignStatus? Status { get; init; }
+
+    /// <summary>Only those with this text in their name or id, whatever the case.</summary>
+    public string? Search { get; init; }
+
+    /// <summary>Only those with exactly this tag.</summary>
+    public string? Tag { get; init; }
+}
+
+/// <summary>A campaign.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="Name">For people.</param>
+/// <param name="Description">For people.</param>
+/// <param name="TemplateId">The slug of what it sends.</param>
+/// <param name="TemplateVersion">The version of that, pinned when the campaign was made.</param>
+/// <param name="Status">Where it stands.</param>
+/// <param name="StatusReason">Why it stands there, when that was not somebody's doing.</param>
+/// <param name="DeliveryMode">How urgent it is.</param>
+/// <param name="Tag">The word it is grouped by.</param>
+/// <param name="Variables">Values for all recipients.</param>
+/// <param name="SenderId">On whose behalf it is sent.</param>
+/// <param name="ScheduledAt">When it starts by itself.</param>
+/// <param name="StopAt">When it stops by itself.</param>
+/// <param name="StartedAt">When sending began.</param>
+/// <param name="CompletedAt">When nothing was pending any more.</param>
+/// <param name="PausedAt">Since when it is held.</param>
+/// <param name="Totals">Its ledger in numbers.</param>
+/// <param name="Receipts">What the receiving side reported.</param>
+/// <param name="Progress">The part of its messages that is not pending, 0 to 1.</param>
+/// <param name="CreatedAt">When it was made.</param>
+/// <param name="UpdatedAt">When it was last changed.</param>
+public sealed record CampaignView(
+    string Id, string Name, string? Description, string TemplateId, int TemplateVersion, CampaignStatus Status, StatusReason? StatusReason,
+    DeliveryMode DeliveryMode, string? Tag, IReadOnlyDictionary<string, RawJson> Variables, string? SenderId,
+    DateTimeOffset? ScheduledAt, DateTimeOffset? StopAt, DateTimeOffset? StartedAt, DateTimeOffset? CompletedAt, DateTimeOffset? PausedAt,
+    TotalsView Totals, ReceiptsView Receipts, double Progress, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
+
+/// <summary>Why a campaign stands where it does.</summary>
+/// <param name="Code">For programs.</param>
+/// <param name="Message">For people.</param>
+public sealed record StatusReason(string Code, string Message);
+
+/// <summary>
+/// The ledger in numbers. A message is one recipient on one channel; <c>messages = pending + delivered + failed + skipped + uncertain</c>, always.
+/// </summary>
+/// <param name="Recipients">People in the audience.</param>
+/// <param name="Messages">Recipients times channels.</param>
+/// <param name="Pending">Not handed over yet.</param>
+/// <param name="Delivered">Handed over for good: in the feed, or taken by the provider.</param>
+/// <param name="Failed">Refused for good.</param>
+/// <param name="Skipped">Left out, each with a reason.</param>
+/// <param name="Uncertain">May have been handed over: a process died between the call and its answer.</param>
+/// <param name="Channels">The same for each channel.</param>
+public sealed record TotalsView(
+    long Recipients, long Messages, long Pending, long Delivered, long Failed, long Skipped, long Uncertain, IReadOnlyList<ChannelTotalsView> Channels)
+{
+    public static TotalsView Of(BatchTotals t, IReadOnlyDictionary<int, ChannelName> channels) => new(
+        t.Recipients, t.Messages, t.Pending, t.Delivered, t.Failed, t.Skipped, t.Uncertain,
+        [.. t.Channels.Select(c => new ChannelTotalsView(channels[c.ChannelNo].ChannelId, channels[c.ChannelNo].ChannelType, c.Pending, c.Delivered, c.Failed, c.Skipped, c.Uncertain))]);
+}
+
+/// <summary>The ledger of one channel in numbers.</summary>
+/// <param name="ChannelId">The channel's slug.</param>
+/// <param name="ChannelType">The channel's type.</param>
+/// <param name="Pending">Not handed over yet.</param>
+/// <param name="Delivered">Handed over for good.</param>
+/// <param name="Failed">Refused for good.</param>
+/// <param name="Skipped">Left out, each with a reason.</param>
+/// <param name="Uncertain">May have been handed over.</param>
+public sealed record ChannelTotalsView(
+    string ChannelId, ChannelType ChannelType, long Pending, long Delivered, long Failed, long Skipped, long Uncertain);
+
+/// <summary>What the receiving side reported, in messages.</summary>
+/// <param name="Delivered">Seen by a device.</param>
+/// <param name="Read">Read.</param>
+/// <param name="Engaged">Acted upon.</param>
+public sealed record ReceiptsView(long Delivered, long Read, long Engaged);
+
+/// <summary>A channel as other objects name it.</summary>
+/// <param name="ChannelId">The channel's slug.</param>
+/// <param name="ChannelType">The channel's type.</param>
+public sealed record ChannelName(string ChannelId, ChannelType ChannelType);
+
+/// <summary>How to send.</summary>
+public sealed class SendCampaign
+{
+    /// <summary>Not taken by this version, which sends now: a time here is refused rather than ignored.</summary>
+    public DateTimeOffset? ScheduledAt { get; init; }
+
+    public sealed class Validator : AbstractValidator<SendCampaign>
+    {
+        public Validator() => RuleFor(b => b.ScheduledAt).Null().WithMessage("this version sends now only; leave it out");
+    }
+}

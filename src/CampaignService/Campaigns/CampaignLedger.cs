@@ -1,0 +1,114 @@
+using System.Data;
+using System.Globalization;
+using CampaignService.Common;
+using CampaignService.Data;
+using CampaignService.Delivery;
+using CampaignService.Templates;
+using CampaignService.Tenancy;
+using CsvHelper;
+using CsvHelper.Configuration;
+using Microsoft.EntityFrameworkCore;
+
+namespace CampaignService.Campaigns;
+
+/// <summary>The ledger of one campaign, in the words of the API.</summary>
+public sealed class CampaignLedger
+{
+    private static readonly string[] Header = ["user_id", "channel_id", "status", "reason", "detail", "attempts", "at"];
+
+    private readonly CampaignsDb _db;
+    private readonly Campaign _campaign;
+    private readonly VariableSchema _schema;
+    private readonly Dictionary<int, ChannelName> _channels;
+    private readonly Dictionary<string, int> _numbers;
+
+    private CampaignLedger(CampaignsDb db, Campaign campaign, TemplateVersion version, Dictionary<string, int> numbers)
+    {
+        (_db, _campaign, _numbers) = (db, campaign, numbers);
+        _schema = new VariableSchema(version.Content.VariableSchema);
+        _channels = CampaignViews.ChannelsOf(version);
+    }
+
+    public static async Task<CampaignLedger> OpenAsync(CampaignsDb db, CurrentApp app, string id, CancellationToken ct)
+    {
+        var campaign = await db.FindCampaignAsync(app, id, ct);
+        var version = await db.TemplateVersions.AsNoTracking().SingleAsync(v => v.TemplateId == campaign.Batch.TemplateId && v.Version == campaign.Batch.TemplateVersion, ct);
+        var numbers = await db.Channels.AsNoTracking().Where(c => c.AppNo == app.No).Select(c => new { c.Id, c.ChannelId, c.No }).ToListAsync(ct);
+        return new CampaignLedger(db, campaign, version,
+            numbers.SelectMany(c => new[] { (c.Id, c.No), (c.ChannelId, c.No) }).ToDictionary(c => c.Item1, c => c.No));
+    }
+
+    /// <summary>The number of a channel given by id or slug.</summary>
+    /// <exception cref="ApiException">404: the app has no such channel.</exception>
+    public int? ChannelNo(string? idOrSlug) =>
+        idOrSlug is null ? null : _numbers.TryGetValue(idOrSlug, out var no) ? no : throw new ApiException(Errors.NotFound("channel", idOrSlug));
+
+    public Task<List<RecipientView>> TakeAsync(LedgerFilter filter, string? after, int count, CancellationToken ct) => InSnapshotAsync(async ledger =>
+    {
+        var views = new List<RecipientView>(count);
+        await foreach (var entry in ledger.ReadAsync(filter, after, count, ct))
+        {
+            views.Add(View(entry));
+            if (views.Count == count) break;
+        }
+        return views;
+    }, ct);
+
+    public Task<RecipientView?> FindAsync(string userId, CancellationToken ct) =>
+        InSnapshotAsync(async ledger => await ledger.FindAsync(userId, ct) is { } entry ? View(entry) : null, ct);
+
+    public Task<SummaryView> SummaryAsync(CancellationToken ct) => InSnapshotAsync(async _ =>
+    {
+        var sums = (await BatchTotals.ReadAsync(_db.Connection, [_campaign.BatchId], ct)).GetValueOrDefault(_campaign.BatchId)
+            ?? BatchTotals.AllPending(_campaign.Batch.Total, _channels.Keys);
+        var reasons = await ReasonCount.ReadAsync(_db.Connection, _campaign.BatchId, ct);
+        var exclusions = await ExclusionCounts.ReadAsync(_db.Connection, _campaign.BatchId, ct);
+        return new SummaryView(TotalsView.Of(sums, _channels),
+            [.. reasons.Select(r => new ReasonView(_channels[r.ChannelNo].ChannelId, r.Status, r.Reason, r.Count))], exclusions);
+    }, ct);
+
+    /// <summary>Writes every message as a line. All of it is read from one snapshot, so it balances even while sending goes on.</summary>
+    public Task ExportAsync(Stream output, CancellationToken ct) => InSnapshotAsync(async ledger =>
+    {
+        await using var text = new StreamWriter(output, new System.Text.UTF8Encoding(false), 32 * 1024, leaveOpen: true);
+        await using var csv = new CsvWriter(text, new CsvConfiguration(CultureInfo.InvariantCulture)
+        {
+            NewLine = "\r\n",
+            InjectionOptions = InjectionOptions.Escape,
+            InjectionCharacters = ['=', '+', '-', '@'],
+            InjectionEscapeCharacter = '\'',
+        }, leaveOpen: true);
+        foreach (var header in Header) csv.WriteField(header);
+        await csv.NextRecordAsync();
+        await foreach (var entry in ledger.ReadAsync(new LedgerFilter(), after: null, ChunkPlanner.ChunkSize, ct))
+        {
+            foreach (var message in entry.Messages)
+            {
+                csv.WriteField(entry.UserId);
+                csv.WriteField(_channels[message.ChannelNo].ChannelId);
+                csv.WriteField(System.Text.Json.JsonNamingPolicy.SnakeCaseLower.ConvertName(message.Status.ToString()));
+                csv.WriteField(message.Reason);
+                csv.WriteField(message.Detail);
+                csv.WriteField(message.Attempts);
+                csv.WriteField(message.At is { } at ? TimeConverter.Format(at) : null);
+                await csv.NextRecordAsync();
+            }
+        }
+        return 0;
+    }, ct);
+
+    /// <summary>Reads chunks and recipients as of one moment.</summary>
+    private async Task<T> InSnapshotAsync<T>(Func<RecipientLedger, Task<T>> read, CancellationToken ct)
+    {
+        await using var snapshot = await _db.Database.BeginTransactionAsync(IsolationLevel.RepeatableRead, ct);
+        return await read(new RecipientLedger(_db.Connection, _campaign.BatchId, [.. _channels.Keys]));
+    }
+
+    private RecipientView View(LedgerEntry entry)
+    {
+        var names = _campaign.Batch.VarNames;
+        var given = entry.Vars.Select((value, i) => (Name: names[i], Value: value)).Where(v => v.Value is not null);
+        return new RecipientView(entry.UserId, VariableValues.ToJson(_schema, given.Select(v => KeyValuePair.Create(v.Name, v.Value!))), entry.Status,
+            [.. entry.Messages.Select(m => new MessageView(_channels[m.ChannelNo].ChannelId, _channels[m.ChannelNo].ChannelType, m.Status, m.Reason, m.Detail, m.Attempts, m.At))]);
+    }
+}

@@ -1,0 +1,38 @@
+using CampaignService.Campaigns;
+using CampaignService.Channels;
+using CampaignService.Delivery;
+using CampaignService.Templates;
+using CampaignService.Tenancy;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+
+namespace CampaignService.Data;
+
+/// <summary>
+/// The objects that are created, read and changed one by one. What moves by the thousand (recipients, chunks, exceptions, feed items)
+/// has tables made by the <c>Engine</c> migration and is reached by SQL in the files that the architecture test lists.
+/// </summary>
+public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbContext(options)
+{
+    public DbSet<App> Apps => Set<App>();
+
+    public DbSet<ApiKey> ApiKeys => Set<ApiKey>();
+
+    public DbSet<Channel> Channels => Set<Channel>();
+
+    public DbSet<Template> Templates => Set<Template>();
+
+    public DbSet<TemplateVersion> TemplateVersions => Set<TemplateVersion>();
+
+    public DbSet<Batch> Batches => Set<Batch>();
+
+    public DbSet<Campaign> Campaigns => Set<Campaign>();
+
+    /// <summary>The connection under this context, for SQL that must share its transaction.</summary>
+    public NpgsqlConnection Connection => (NpgsqlConnection)Database.GetDbConnection();
+
+    protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder.ApplyConfigurationsFromAssembly(typeof(CampaignsDb).Assembly);
+
+    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
+        configurationBuilder.Conventions.Add(_ => new SnakeCaseNames());
+}

@@ -1,0 +1,53 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Npgsql;
+
+namespace CampaignService.Data;
+
+/// <summary>Whether the database answers; and the promise that once it does, no pooled connection from before its absence is handed out.</summary>
+public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
+{
+    private volatile bool _lost;
+
+    /// <summary>A connection broke: every idle one may be dead too, so the pool is emptied before the next one is used.</summary>
+    public void Lost()
+    {
+        _lost = true;
+        source.Clear();
+    }
+
+    public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                if (_lost) source.Clear();
+                await using var command = source.CreateCommand("SELECT 1");
+                await command.ExecuteScalarAsync(cancellationToken);
+                _lost = false;
+                return HealthCheckResult.Healthy();
+            }
+            catch (Exception e) when (IsConnectionLoss(e))
+            {
+                Lost();
+                if (attempt == 2) return HealthCheckResult.Unhealthy("The database cannot be reached.");
+            }
+        }
+    }
+
+    public static bool IsConnectionLoss(Exception exception)
+    {
+        for (var e = exception; e is not null; e = e.InnerException)
+        {
+            if (e is PostgresException p)
+            {
+                return p.SqlState.StartsWith("08", StringComparison.Ordinal) || p.SqlState.StartsWith("57P", StringComparison.Ordinal)
+                    || p.SqlState is PostgresErrorCodes.TooManyConnections;
+            }
+            if (e is NpgsqlException { IsTransient: true } or SocketException) return true;
+            if (e is NpgsqlException { InnerException: IOException or TimeoutException or null }) return true;
+        }
+        return false;
+    }
+}

@@ -1,0 +1,143 @@
+namespace CampaignService.Data.Migrations;
+
+/// <summary>
+/// The tables of the delivery engine and the feed. They are SQL and not EF entities because what matters about them EF cannot say:
+/// collation, fill factor, partitions, partial indexes, and which indexes are absent.
+/// </summary>
+internal static class EngineSchema
+{
+    /// <summary>
+    /// One space of ids for batches, notifications and feed items: 41 bits of database time in milliseconds since 2024, then 22 bits of
+    /// a sequence. Rows made later have larger ids, whichever process makes them, so feeds are read and partitioned by id.
+    /// </summary>
+    public const string Ids = """
+        CREATE SEQUENCE id_sequence;
+        CREATE FUNCTION next_id() RETURNS bigint LANGUAGE sql VOLATILE AS
+          $$ SELECT ((date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22 | (nextval('id_sequence') & 4194303) $$;
+        CREATE FUNCTION id_at(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+          $$ SELECT ((date_part('epoch', at) * 1000)::bigint - 1704067200000) << 22 $$;
+        CREATE TABLE secrets (name text PRIMARY KEY, value bytea NOT NULL);
+        """;
+
+    public const string Tables = """
+        -- Written once, at import, in the order of the key; never updated by sending. No other index: each would cost more than the row.
+        CREATE TABLE recipients (
+          batch_id bigint NOT NULL,
+          user_id text COLLATE "C" NOT NULL,
+          vars text[] NOT NULL,                      -- by position in batches.var_names; null or missing = not given
+          PRIMARY KEY (batch_id, user_id));
+
+        -- People who never became recipients, by reason.
+        CREATE TABLE batch_exclusions (
+          batch_id bigint NOT NULL,
+          reason text NOT NULL,
+          n integer NOT NULL,
+          PRIMARY KEY (batch_id, reason));
+
+        -- A range of recipients on one channel. pending is n less the four counters and is never stored, so the ledger cannot but balance.
+        CREATE TABLE chunks (
+          batch_id bigint NOT NULL,
+          no integer NOT NULL,
+          channel_no integer NOT NULL,
+          app_no integer NOT NULL,
+          lane smallint NOT NULL,
+          turn bigint NOT NULL,
+          n integer NOT NULL,
+          first_user text COLLATE "C" NOT NULL,
+          last_user text COLLATE "C" NOT NULL,
+          state smallint NOT NULL,                   -- 1 ready, 2 leased, 3 held, 4 closed, 5 waiting
+          base smallint,                             -- status of those without an exception, once the first pass is through
+          rest smallint,                             -- status of what was left when the chunk was closed early
+          rest_reason text,
+          rest_n integer NOT NULL DEFAULT 0,
+          delivered integer NOT NULL DEFAULT 0,
+          failed integer NOT NULL DEFAULT 0,
+          skipped integer NOT NULL DEFAULT 0,
+          uncertain integer NOT NULL DEFAULT 0,
+          failed_from smallint NOT NULL DEFAULT 0,   -- exceptions of an earlier run with that status are pending again
+          skipped_from smallint NOT NULL DEFAULT 0,
+          uncertain_from smallint NOT NULL DEFAULT 0,
+          lease_token uuid,
+          lease_until timestamptz,
+          starts smallint NOT NULL DEFAULT 0,
+          intent_pos integer NOT NULL DEFAULT 0,
+          results bytea,
+          retry_at timestamptz,
+          done_at timestamptz,
+          PRIMARY KEY (batch_id, no, channel_no),
+          CHECK (delivered >= 0 AND failed >= 0 AND skipped >= 0 AND uncertain >= 0),
+          CHECK (delivered + failed + skipped + uncertain <= n),
+          CHECK (state <> 4 OR delivered + failed + skipped + uncertain = n))
+          WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+        CREATE INDEX chunks_ready ON chunks (lane, app_no, turn) WHERE state = 1;
+        CREATE INDEX chunks_due ON chunks (retry_at) WHERE state = 5;
+        CREATE INDEX chunks_lease ON chunks (lease_until) WHERE state = 2;
+        CREATE INDEX chunks_open ON chunks (batch_id) WHERE state <> 4;
+
+        -- Only for those whom sending did not simply serve.
+        CREATE TABLE recipient_exceptions (
+          batch_id bigint NOT NULL,
+          channel_no integer NOT NULL,
+          user_id text COLLATE "C" NOT NULL,
+          status smallint NOT NULL,                  -- 2 delivered, 3 failed, 4 skipped, 5 uncertain, 6 retry
+          reason text,
+          detail text,
+          attempts smallint NOT NULL DEFAULT 0,
+          run smallint NOT NULL,
+          intent boolean NOT NULL DEFAULT false,
+          next_attempt_at timestamptz,
+          at timestamptz NOT NULL,
+          PRIMARY KEY (batch_id, channel_no, user_id)) WITH (fillfactor = 80);
+
+        -- Values, not rendered text: an item is rendered from its pinned template version when it is read.
+        CREATE TABLE feed_items (
+          app_no integer NOT NULL,
+          channel_no integer NOT NULL,
+          id bigint NOT NULL,
+          source_id bigint NOT NULL,                 -- batch
+          expires_at timestamptz,
+          delivered_at timestamptz,
+          read_at timestamptz,
+          user_id text COLLATE "C" NOT NULL,
+          vars text[] NOT NULL,
+          PRIMARY KEY (app_no, user_id, id)) PARTITION BY RANGE (id);
+
+        -- What the receiving side reported, by source; several slots so that readers of one campaign do not queue for one row.
+        CREATE TABLE feed_receipts (
+          source_id bigint NOT NULL,
+          slot smallint NOT NULL,
+          delivered integer NOT NULL DEFAULT 0,
+          read integer NOT NULL DEFAULT 0,
+          engaged integer NOT NULL DEFAULT 0,
+          PRIMARY KEY (source_id, slot)) WITH (fillfactor = 50);
+
+        -- A feed row of a month without a partition could not be written: this is called at start and every hour, months ahead.
+        CREATE FUNCTION create_feed_partitions(months_ahead integer) RETURNS void LANGUAGE plpgsql AS $$
+        DECLARE
+          first timestamptz;
+          name text;
+        BEGIN
+          PERFORM pg_advisory_xact_lock(hashtext('create_feed_partitions'));
+          FOR i IN 0 .. months_ahead LOOP
+            -- In UTC throughout, whatever the zone of the session: months must meet without a gap.
+            first := (date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + make_interval(months => i)) AT TIME ZONE 'UTC';
+            name := 'feed_items_' || to_char(first AT TIME ZONE 'UTC', 'YYYY_MM');
+            IF to_regclass(name) IS NULL THEN
+              EXECUTE format('CREATE TABLE %I PARTITION OF feed_items FOR VALUES FROM (%s) TO (%s) WITH (fillfactor = 90)',
+                name, id_at(first), id_at(((first AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC'));
+            END IF;
+          END LOOP;
+        END $$;
+        """;
+
+    public const string Drop = """
+        DROP FUNCTION create_feed_partitions(integer);
+        DROP TABLE feed_receipts, feed_items, recipient_exceptions, chunks, batch_exclusions, recipients;
+        """;
+
+    public const string DropIds = """
+        DROP TABLE secrets;
+        DROP FUNCTION next_id(), id_at(timestamptz);
+        DROP SEQUENCE id_sequence;
+        """;
+}

@@ -1,0 +1,143 @@
+using CampaignService.Data;
+using CampaignService.Tenancy;
+using CampaignService.Templates;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+
+namespace CampaignService.Delivery;
+
+/// <summary>
+/// Recipients that get the same template version, and how far sending to them has come. A batch knows its owner only by kind and id.
+/// Its row is the first lock of everything that changes the batch or its chunks.
+/// </summary>
+public sealed class Batch
+{
+    private Batch() { }
+
+    public long Id { get; private set; }
+
+    public int AppNo { get; private set; }
+
+    public BatchKind Kind { get; private set; }
+
+    public string OwnerId { get; private set; } = "";
+
+    public BatchState State { get; private set; }
+
+    public string TemplateId { get; private set; } = "";
+
+    public int TemplateVersion { get; private set; }
+
+    /// <summary>The names of the values in <c>recipients.vars</c>, by position. Only ever grows, so rows written earlier stay right.</summary>
+    public string[] VarNames { get; private set; } = [];
+
+    /// <summary>Values for all recipients, by variable: what a recipient's own row does not give.</summary>
+    public IReadOnlyDictionary<string, string> Variables { get; private set; } = new Dictionary<string, string>();
+
+    /// <summary>How many recipients there are.</summary>
+    public int Total { get; private set; }
+
+    /// <summary>Counts the passes over the recipients: 0 for the first.</summary>
+    public short Run { get; private set; }
+
+    public static Batch Create(BatchKind kind, string ownerId, TemplateVersion template, IReadOnlyDictionary<string, string> variables) => new()
+    {
+        AppNo = template.AppNo,
+        Kind = kind,
+        OwnerId = ownerId,
+        State = BatchState.Draft,
+        TemplateId = template.TemplateId,
+        TemplateVersion = template.Version,
+        Variables = variables,
+    };
+
+    public void ChangeContent(TemplateVersion template, IReadOnlyDictionary<string, string> variables)
+    {
+        Require(BatchState.Draft);
+        TemplateId = template.TemplateId;
+        TemplateVersion = template.Version;
+        Variables = variables;
+    }
+
+    /// <summary>Makes room for the values of these variables.</summary>
+    /// <returns>The position of each in <see cref="VarNames"/>.</returns>
+    public int[] AddVarNames(IReadOnlyList<string> names)
+    {
+        Require(BatchState.Draft);
+        VarNames = [.. VarNames, .. names.Except(VarNames)];
+        return [.. names.Select(n => Array.IndexOf(VarNames, n))];
+    }
+
+    public void AddRecipients(int count)
+    {
+        Require(BatchState.Draft);
+        Total = checked(Total + count);
+    }
+
+    /// <summary>Takes over the audience of another batch, whose rows the caller copies.</summary>
+    public void CopyAudience(Batch other)
+    {
+        Require(BatchState.Draft);
+        (VarNames, Total) = (other.VarNames, other.Total);
+    }
+
+    public void Start()
+    {
+        Require(BatchState.Draft);
+        State = BatchState.Sending;
+    }
+
+    public void End()
+    {
+        Require(BatchState.Sending);
+        State = BatchState.Ended;
+    }
+
+    public void Cancel()
+    {
+        Require(BatchState.Draft);
+        State = BatchState.Cancelled;
+    }
+
+    /// <summary>The owner checks its own state first and tells the caller; a batch that then disagrees is a bug.</summary>
+    private void Require(BatchState state)
+    {
+        if (State != state) throw new InvalidOperationException($"Batch {Id} is {State}, not {state}.");
+    }
+
+    private sealed class Configuration : IEntityTypeConfiguration<Batch>
+    {
+        public void Configure(EntityTypeBuilder<Batch> builder)
+        {
+            builder.HasKey(b => b.Id);
+            builder.Property(b => b.Id).ValueGeneratedOnAdd().HasDefaultValueSql("next_id()");
+            builder.Property(b => b.Kind).HasConversion<short>();
+            builder.Property(b => b.State).HasConversion<short>().IsConcurrencyToken();
+            builder.Property(b => b.Variables).HasColumnType("jsonb").HasJsonConversion();
+            builder.HasIndex(b => b.State).HasFilter($"state = {(short)BatchState.Sending}");
+            builder.HasOne<App>().WithMany().HasForeignKey(b => b.AppNo).OnDelete(DeleteBehavior.Restrict);
+            builder.HasOne<TemplateVersion>().WithMany().HasForeignKey(b => new { b.TemplateId, b.TemplateVersion }).OnDelete(DeleteBehavior.Restrict);
+        }
+    }
+}
+
+/// <summary>What kind of owner a batch has.</summary>
+public enum BatchKind
+{
+    Campaign = 1,
+}
+
+public enum BatchState
+{
+    /// <summary>Recipients can be added; there are no chunks yet.</summary>
+    Draft = 0,
+
+    /// <summary>Cut into chunks; workers take them.</summary>
+    Sending = 2,
+
+    /// <summary>Nothing is pending.</summary>
+    Ended = 5,
+
+    /// <summary>Ended before it began.</summary>
+    Cancelled = 6,
+}

@@ -1,0 +1,55 @@
+using CampaignService.Data;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+
+namespace CampaignService.Delivery;
+
+/// <summary>
+/// Ends a batch of which nothing is pending. It is tried by the worker that finds no more work in a batch, and by a sweep each second,
+/// which covers a death between the two.
+/// </summary>
+public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource source)
+{
+    public async Task<bool> TryFinishAsync(long batchId, CancellationToken ct)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+
+        // Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
+        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state = {(short)BatchState.Sending} FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
+        if (batch is null || await HasOpenChunkAsync(db, batchId, ct)) return false;
+
+        var totals = (await BatchTotals.ReadAsync(db.Connection, [batchId], ct)).GetValueOrDefault(batchId) ?? BatchTotals.AllPending(0, []);
+        var owner = scope.ServiceProvider.GetServices<IBatchOwner>().Single(o => o.Kind == batch.Kind);
+        batch.End();
+        await owner.EndedAsync(db, batch, totals, ct);
+        await db.SaveChangesAsync(ct);
+        await transaction.CommitAsync(ct);
+        return true;
+    }
+
+    /// <summary>Finishes whatever is left of batches whose last worker died.</summary>
+    public async Task SweepAsync(CancellationToken ct)
+    {
+        var done = new List<long>();
+        // index on batches (state) where sending; chunks_open
+        await using (var command = source.CreateCommand(
+            "SELECT id FROM batches b WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = b.id AND c.state <> 4)"))
+        await using (var reader = await command.ExecuteReaderAsync(ct))
+        {
+            while (await reader.ReadAsync(ct)) done.Add(reader.GetInt64(0));
+        }
+        foreach (var batchId in done) await TryFinishAsync(batchId, ct);
+    }
+
+    private static async Task<bool> HasOpenChunkAsync(CampaignsDb db, long batchId, CancellationToken ct)
+    {
+        // chunks_open
+        await using var command = new NpgsqlCommand("SELECT EXISTS (SELECT 1 FROM chunks WHERE batch_id = $1 AND state <> 4)", db.Connection)
+        {
+            Parameters = { new() { Value = batchId } },
+        };
+        return (bool)(await command.ExecuteScalarAsync(ct))!;
+    }
+}

@@ -1,0 +1,53 @@
+using CampaignService.Channels;
+using CampaignService.Data;
+using Npgsql;
+
+namespace CampaignService.Delivery;
+
+/// <summary>The order in which workers look for work: direct before bulk.</summary>
+public static class Lanes
+{
+    public const short InAppDirect = 0, InAppBulk = 1;
+
+    public static readonly short[] InOrder = [InAppDirect, InAppBulk];
+}
+
+/// <summary>Cuts a batch into chunks when its sending starts: the same ranges for every channel, from the recipients' key alone.</summary>
+public static class ChunkPlanner
+{
+    /// <summary>Recipients in a chunk. Smaller ones cost commits, larger ones memory and time until a pause holds; 2,000 is the knee.</summary>
+    public const int ChunkSize = 2000;
+
+    /// <summary>
+    /// Runs in the caller's transaction with the batch row locked. What goes to a channel that is not enabled is skipped here and now,
+    /// with that reason, so that it stands in the ledger. A chunk's turn counts from the lowest turn its app still has waiting in the
+    /// lane: a new batch begins beside the others and does not queue up behind them.
+    /// </summary>
+    public static async Task PlanAsync(CampaignsDb db, Batch batch, IReadOnlyList<Channel> channels, bool direct, CancellationToken ct)
+    {
+        await using var command = new NpgsqlCommand("""
+            INSERT INTO chunks (batch_id, no, channel_no, app_no, lane, turn, n, first_user, last_user, state, rest, rest_reason, rest_n, skipped, done_at)
+            SELECT $1, range.no, channel.no, $2, $3, base.turn + range.no, range.n, range.first_user, range.last_user,
+              CASE WHEN channel.enabled THEN 1 ELSE 4 END,
+              CASE WHEN channel.enabled THEN NULL ELSE 4 END,
+              CASE WHEN channel.enabled THEN NULL ELSE 'channel_disabled' END,
+              CASE WHEN channel.enabled THEN 0 ELSE range.n END,
+              CASE WHEN channel.enabled THEN 0 ELSE range.n END,
+              CASE WHEN channel.enabled THEN NULL ELSE clock_timestamp() END
+            FROM (
+              SELECT no, count(*) AS n, min(user_id) AS first_user, max(user_id) AS last_user
+              FROM (SELECT user_id, (row_number() OVER (ORDER BY user_id) - 1) / $4 AS no FROM recipients WHERE batch_id = $1) AS numbered -- recipients' key
+              GROUP BY no) AS range
+            CROSS JOIN unnest($5, $6) AS channel (no, enabled)
+            CROSS JOIN (SELECT coalesce(min(turn), 0) AS turn FROM chunks WHERE state = 1 AND lane = $3 AND app_no = $2) AS base -- chunks_ready
+            """, db.Connection);
+        command.Parameters.Add(new() { Value = batch.Id });
+        command.Parameters.Add(new() { Value = batch.AppNo });
+        command.Parameters.Add(new() { Value = direct ? Lanes.InAppDirect : Lanes.InAppBulk });
+        command.Parameters.Add(new() { Value = ChunkSize });
+        command.Parameters.Add(new() { Value = channels.Select(c => c.No).ToArray() });
+        command.Parameters.Add(new() { Value = channels.Select(c => c.Enabled).ToArray() });
+        command.CommandTimeout = 0;
+        await command.ExecuteNonQueryAsync(ct);
+    }
+}

@@ -1,0 +1,25 @@
+using CampaignService.Campaigns;
+using CampaignService.Delivery;
+using CampaignService.Feed;
+
+namespace CampaignService.Hosting;
+
+/// <summary>What each module brings, by role of the process.</summary>
+public static class Modules
+{
+    public static void AddModules(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        var roles = Roles.From(builder.Configuration);
+
+        services.AddSingleton<FeedPartitions>();
+        services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
+
+        services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
+        services.AddSingleton<WorkSignal>().AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
+        if (roles.Worker) services.AddHostedService<DeliveryWorker>();
+
+        services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();
+        services.AddScoped<IBatchOwner, CampaignOutcome>();
+    }
+}

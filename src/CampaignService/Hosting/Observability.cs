@@ -1,0 +1,57 @@
+using System.Diagnostics;
+using CampaignService.Common;
+using CampaignService.Tenancy;
+using Microsoft.AspNetCore.Diagnostics;
+using Serilog;
+using Serilog.Events;
+using Serilog.Formatting.Json;
+
+namespace CampaignService.Hosting;
+
+/// <summary>Structured logs: one line of JSON an event in Production, plain text in Development.</summary>
+public static class Observability
+{
+    public static void AddLogs(this WebApplicationBuilder builder)
+    {
+        var logger = new LoggerConfiguration()
+            .MinimumLevel.Information()
+            .MinimumLevel.Override("Microsoft.AspNetCore", LogEventLevel.Warning)
+            .MinimumLevel.Override("CampaignService.Tenancy", LogEventLevel.Warning)
+            .MinimumLevel.Override("Microsoft.EntityFrameworkCore", LogEventLevel.Warning)
+            // A failed command throws, and what throws is logged where it is handled; on a fresh database one failure is expected.
+            .MinimumLevel.Override("Microsoft.EntityFrameworkCore.Database.Command", LogEventLevel.Fatal)
+            .MinimumLevel.Override("Npgsql", LogEventLevel.Warning)
+            // The exception handler logs a fault once, with its route; the middleware around it would log it again with the path.
+            .MinimumLevel.Override("Microsoft.AspNetCore.Diagnostics.ExceptionHandlerMiddleware", LogEventLevel.Fatal)
+            .ReadFrom.Configuration(builder.Configuration)
+            .Enrich.FromLogContext();
+        logger = builder.Environment.IsDevelopment()
+            ? logger.WriteTo.Console(formatProvider: System.Globalization.CultureInfo.InvariantCulture)
+            : logger.WriteTo.Console(new JsonFormatter(renderMessage: true));
+        Log.Logger = logger.CreateLogger();
+        builder.Logging.ClearProviders().AddSerilog(Log.Logger);
+    }
+
+    /// <summary>
+    /// A line for each request, by the pattern of its route and never by its path, query or body, which hold user ids.
+    /// </summary>
+    public static void UseRequestLog(this WebApplication app) => app.Use(async (http, next) =>
+    {
+        var start = Stopwatch.GetTimestamp();
+        try
+        {
+            await next(http);
+        }
+        finally
+        {
+            // The exception handler takes the endpoint away from a request that it answers, and keeps it here.
+            var endpoint = http.GetEndpoint() ?? http.Features.Get<IExceptionHandlerFeature>()?.Endpoint;
+            var route = (endpoint as RouteEndpoint)?.RoutePattern.RawText ?? "unmatched";
+            // Probes ask every few seconds; a line for each would drown the rest.
+            var level = http.Response.StatusCode >= 500 ? LogEventLevel.Error : route.StartsWith("/health", StringComparison.Ordinal) ? LogEventLevel.Debug : LogEventLevel.Information;
+            Log.Write(level, "{Method} {Route} {Status} in {Elapsed:0.0} ms for app {AppId}, trace {TraceId}",
+                http.Request.Method, route, http.Response.StatusCode, Stopwatch.GetElapsedTime(start).TotalMilliseconds,
+                http.User.FindFirst(ApiKeyAuthentication.AppIdClaim)?.Value, Problem.TraceIdOf(http));
+        }
+    });
+}

@@ -1,0 +1,138 @@
+using CampaignService.Common;
+using CampaignService.Data;
+using CampaignService.Feed;
+using CampaignService.Tenancy;
+using FluentValidation;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.AspNetCore.Mvc.Formatters;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+
+namespace CampaignService.Hosting;
+
+/// <summary>What every module stands on: database, clock, errors, authentication, JSON, health.</summary>
+public static class Platform
+{
+    public static void AddPlatform(this WebApplicationBuilder builder, string connectionString)
+    {
+        var services = builder.Services;
+        services.AddSingleton(Roles.From(builder.Configuration));
+        services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton(_ => new NpgsqlDataSourceBuilder(connectionString).Build());
+        services.AddDbContextPool<CampaignsDb>((provider, options) => options.UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>()));
+        services.AddSingleton<DbMigrator>().AddSingleton<DatabaseHealth>().AddSingleton<DatabaseClock>();
+        services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
+        services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
+        services.AddHostedService<ClockKeeper>();
+        services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
+
+        services.AddExceptionHandler<ApiExceptionHandler>();
+        services.AddHttpContextAccessor();
+        // AddAuthentication would also bring data protection, whose keys nothing here uses and which costs start-up time.
+        services.AddAuthenticationCore(options => options.DefaultScheme = ApiKeyAuthentication.SchemeName).AddWebEncoders();
+        new AuthenticationBuilder(services)
+            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, null)
+            .AddScheme<AuthenticationSchemeOptions, OperatorAuthentication>(OperatorAuthentication.SchemeName, null);
+        services.AddAuthorization();
+        services.AddSingleton<IAuthorizationHandler, ScopeCheck>();
+        services.AddSingleton<KnownKeys>().AddScoped<CurrentApp>().AddScoped<Bootstrap>();
+
+        ValidatorOptions.Global.PropertyNameResolver = (_, member, _) => member is null ? null : System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(member.Name);
+        foreach (var validator in AssemblyScanner.FindValidatorsInAssemblyContaining<App>()) services.AddSingleton(validator.InterfaceType, validator.ValidatorType);
+        services.AddControllers(options =>
+            {
+                options.InputFormatters.Clear();
+                options.InputFormatters.Add(new JsonBodyFormatter());
+                options.OutputFormatters.RemoveType<StringOutputFormatter>();
+                // A record's non-nullable member is not "required" in a query string unless it says so.
+                options.SuppressImplicitRequiredAttributeForNonNullableReferenceTypes = true;
+                options.ModelMetadataDetailsProviders.Add(new Microsoft.AspNetCore.Mvc.ModelBinding.Metadata.SystemTextJsonValidationMetadataProvider());
+            })
+            .AddJsonOptions(options => Json.Configure(options.JsonSerializerOptions))
+            .ConfigureApiBehaviorOptions(options =>
+            {
+                options.SuppressMapClientErrors = true;
+                options.InvalidModelStateResponseFactory = context => throw new ApiException(Errors.BadRequest(FaultsOf(context)));
+            });
+    }
+
+    public static void UsePlatform(this WebApplication app)
+    {
+        app.UseRequestLog();
+        app.UseExceptionHandler(_ => { });
+        app.UseStatusCodePages(context => WriteStatusAsync(context.HttpContext));
+        app.UseAuthentication();
+        app.UseAuthorization();
+    }
+
+    public static void MapPlatform(this WebApplication app)
+    {
+        app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false });
+        app.MapHealthChecks("/health/ready", new HealthCheckOptions { Predicate = check => check.Tags.Contains("ready") });
+        if (!app.Services.GetRequiredService<Roles>().Api) return;
+        app.MapControllers();
+        app.MapOpenApi();
+    }
+
+    /// <summary>Everything that must be there before the first request: the schema, this month's partitions, the shared secrets, the first app.</summary>
+    public static async Task PrepareDatabaseAsync(this WebApplication app, bool embedded)
+    {
+        var ct = app.Lifetime.ApplicationStopping;
+        await app.Services.GetRequiredService<DbMigrator>().MigrateAsync(ct);
+        await app.Services.GetRequiredService<DatabaseClock>().MeasureAsync(ct);
+        await app.Services.GetRequiredService<FeedPartitions>().CreateAsync(ct);
+        await app.Services.GetRequiredService<LoadedSecrets>().LoadAsync(ct);
+        await using var scope = app.Services.CreateAsyncScope();
+        await scope.ServiceProvider.GetRequiredService<Bootstrap>().RunAsync(demo: embedded && app.Environment.IsDevelopment(), ct);
+    }
+
+    private static string[] FaultsOf(ActionContext context) =>
+    [
+        .. context.ModelState.Where(e => e.Value is { Errors.Count: > 0 }).SelectMany(e => e.Value!.Errors.Select(error =>
+            $"{System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(e.Key)}: {Worded(error.ErrorMessage)}")).Order(StringComparer.Ordinal),
+    ];
+
+    /// <summary>The framework's own messages for query values say what happened but not in our words.</summary>
+    private static string Worded(string message) =>
+        message.StartsWith("The value ", StringComparison.Ordinal) || message.Length == 0 ? "cannot be read; see /swagger for what it takes" : message;
+
+    private static Task WriteStatusAsync(HttpContext http) => http.Response.StatusCode switch
+    {
+        404 => Problem.WriteAsync(http, Errors.NoSuchRoute(http.Request.Path)),
+        405 => Problem.WriteAsync(http, Errors.MethodNotAllowed(http.Request.Method, http.Response.Headers.Allow.ToString())),
+        413 => Problem.WriteAsync(http, Errors.TooLarge("The body", JsonBodyFormatter.MaxBytes)),
+        415 => Problem.WriteAsync(http, Errors.UnsupportedMediaType("application/json")),
+        _ => Task.CompletedTask,
+    };
+}
+
+/// <summary>Keys that all processes share, read once at start.</summary>
+public sealed class LoadedSecrets(NpgsqlDataSource source)
+{
+    public byte[] Cursors { get; private set; } = [];
+
+    public async Task LoadAsync(CancellationToken ct) => Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+}
+
+/// <summary>Measures the database's clock again every 30 s: this machine's may drift.</summary>
+public sealed class ClockKeeper(DatabaseClock clock, ILogger<ClockKeeper> log) : BackgroundService
+{
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(30));
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            try
+            {
+                await clock.MeasureAsync(stoppingToken);
+            }
+            catch (Exception e) when (DatabaseHealth.IsConnectionLoss(e))
+            {
+                log.LogWarning("The database's clock could not be read; going on with the last measurement");
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+using System.Text.Json;
+using CampaignService.Channels;
+using CampaignService.Common;
+
+namespace CampaignService.Templates;
+
+/// <summary>What one version of a template says, by which channels, with which variables.</summary>
+public sealed record TemplateContent(IReadOnlyList<Variable> VariableSchema, IReadOnlyList<ChannelContent> Channels)
+{
+    public bool Equals(TemplateContent? other) =>
+        other is not null && JsonSerializer.Serialize(this, Json.Options) == JsonSerializer.Serialize(other, Json.Options);
+
+    public override int GetHashCode() => HashCode.Combine(VariableSchema.Count, Channels.Count);
+}
+
+/// <summary>A template's content for one channel. A channel's number and slug never change, so they are kept here.</summary>
+public sealed record ChannelContent(int ChannelNo, string ChannelId, ChannelType Type, JsonElement Content, string? DataType);

@@ -1,0 +1,45 @@
+using System.Globalization;
+using System.Security.Claims;
+using System.Security.Cryptography;
+using System.Text.Encodings.Web;
+using CampaignService.Common;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.Extensions.Options;
+
+namespace CampaignService.Tenancy;
+
+/// <summary>Lets in by the headers <c>appId</c> and <c>apiKey</c>.</summary>
+public sealed class ApiKeyAuthentication(
+    IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory logger, UrlEncoder encoder, KnownKeys keys)
+    : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
+{
+    public const string SchemeName = "ApiKey", AppNoClaim = "app_no", AppIdClaim = "app_id", ScopeClaim = "scope";
+
+    protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
+    {
+        string? appId = Request.Headers["appId"], key = Request.Headers["apiKey"];
+        if (string.IsNullOrEmpty(appId) || string.IsNullOrEmpty(key) || appId.Contains('\0', StringComparison.Ordinal)) return AuthenticateResult.NoResult();
+        var app = await keys.OfAsync(appId, Context.RequestAborted);
+        var hash = ApiKey.HashOf(key);
+        // Every key is compared, and each in constant time: how long this takes says nothing about which key was nearly right.
+        ApiKey? match = null;
+        foreach (var candidate in app?.Keys ?? [])
+        {
+            if (CryptographicOperations.FixedTimeEquals(candidate.Hash, hash)) match = candidate;
+        }
+        if (match is null) return AuthenticateResult.Fail("unknown");
+        var identity = new ClaimsIdentity(SchemeName);
+        identity.AddClaim(new Claim(AppNoClaim, app!.AppNo.ToString(CultureInfo.InvariantCulture)));
+        identity.AddClaim(new Claim(AppIdClaim, appId));
+        foreach (var scope in match.Scopes) identity.AddClaim(new Claim(ScopeClaim, scope));
+        return AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(identity), SchemeName));
+    }
+
+    protected override Task HandleChallengeAsync(AuthenticationProperties properties) => Problem.WriteAsync(Context, Errors.Unauthorized(
+        Request.Headers.ContainsKey("appId") && Request.Headers.ContainsKey("apiKey")
+            ? "The app or its key is not known. Check the headers appId and apiKey."
+            : "Send the headers appId and apiKey."));
+
+    protected override Task HandleForbiddenAsync(AuthenticationProperties properties) => Problem.WriteAsync(Context, Errors.Forbidden(
+        $"This key has the scopes {string.Join(", ", Context.User.FindAll(ScopeClaim).Select(c => c.Value))}, which do not cover this call. Use a key with a wider scope."));
+}

@@ -1,0 +1,36 @@
+using System.Collections.Concurrent;
+using CampaignService.Data;
+using Microsoft.EntityFrameworkCore;
+
+namespace CampaignService.Tenancy;
+
+/// <summary>The keys of each app, kept for a few seconds so that a request does not cost a query. A deleted key is out within that time on every process.</summary>
+public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
+{
+    /// <summary>The contract allows 5 s until a deletion is in force everywhere.</summary>
+    private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(4);
+
+    private readonly ConcurrentDictionary<string, Entry> _apps = new();
+
+    public sealed record Entry(int AppNo, IReadOnlyList<ApiKey> Keys, long ReadAt);
+
+    /// <returns>Null when there is no such app.</returns>
+    public async ValueTask<Entry?> OfAsync(string appId, CancellationToken ct)
+    {
+        if (_apps.TryGetValue(appId, out var known) && clock.GetElapsedTime(known.ReadAt) < Fresh) return known;
+        var readAt = clock.GetTimestamp();
+        await using var scope = scopes.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
+        var app = await db.Apps.AsNoTracking().FirstOrDefaultAsync(a => a.Id == appId, ct);
+        if (app is null)
+        {
+            _apps.TryRemove(appId, out _);
+            return null;
+        }
+        var keys = await db.ApiKeys.AsNoTracking().Where(k => k.AppNo == app.No).ToListAsync(ct);
+        return _apps[appId] = new Entry(app.No, keys, readAt);
+    }
+
+    /// <summary>This process made or deleted a key: it need not wait.</summary>
+    public void Forget(string appId) => _apps.TryRemove(appId, out _);
+}

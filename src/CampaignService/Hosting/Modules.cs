@@ -17,7 +17,8 @@ public static class Modules
 
         services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
         services.AddSingleton<WorkSignal>().AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
-        if (roles.Worker) services.AddHostedService<DeliveryWorker>();
+        services.AddSingleton<DeliveryWorker>();
+        if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();
         services.AddScoped<IBatchOwner, CampaignOutcome>();

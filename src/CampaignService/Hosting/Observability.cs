@@ -16,7 +16,9 @@ public static class Observability
         var logger = new LoggerConfiguration()
             .MinimumLevel.Information()
             .MinimumLevel.Override("Microsoft.AspNetCore", LogEventLevel.Warning)
-            .MinimumLevel.Override("CampaignService.Tenancy", LogEventLevel.Warning)
+            // "Was challenged", for each 401: the request's own line says so.
+            .MinimumLevel.Override(typeof(ApiKeyAuthentication).FullName!, LogEventLevel.Warning)
+            .MinimumLevel.Override(typeof(OperatorAuthentication).FullName!, LogEventLevel.Warning)
             .MinimumLevel.Override("Microsoft.EntityFrameworkCore", LogEventLevel.Warning)
             // A failed command throws, and what throws is logged where it is handled; on a fresh database one failure is expected.
             .MinimumLevel.Override("Microsoft.EntityFrameworkCore.Database.Command", LogEventLevel.Fatal)

@@ -1,0 +1,15 @@
+using CampaignService.Hosting;
+
+namespace CampaignService.IntegrationTests.Hosting;
+
+public sealed class HealthProbeTests
+{
+    [Theory]
+    [InlineData(null, "http://localhost:5080/health/live")]
+    [InlineData("http://+:5080", "http://127.0.0.1:5080/health/live")]
+    [InlineData("https://+:8443;http://*:8080", "http://127.0.0.1:8080/health/live")]
+    [InlineData("http://[::]:80", "http://127.0.0.1/health/live")]
+    [InlineData("http://localhost:7000/base", "http://localhost:7000/base/health/live")]
+    public void The_address_asked_is_the_one_the_service_listens_on(string? urls, string expected) =>
+        Assert.Equal(expected, HealthProbe.LiveAddress(urls).ToString());
+}

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Delivery;
@@ -60,10 +61,15 @@ public sealed class CampaignImport(CampaignsDb db, CurrentApp app, IOptions<Limi
 
     private static RecipientRows Pack(AddRecipients body, VariableSchema schema)
     {
-        var given = (body.UserVariables ?? []).ToDictionary(u => u.Key.Trim(), u => u.Value);
         var ids = body.UserIds.Select(id => id.Trim()).ToHashSet();
-        var faults = given.Keys.Where(id => !ids.Contains(id)).Select(id => $"userVariables.{id}: is not in userIds").ToList();
-        string[] columns = [.. schema.Variables.Select(v => v.Key).Where(key => given.Values.Any(values => values?.ContainsKey(key) == true))];
+        var (given, faults) = (new Dictionary<string, Dictionary<string, JsonElement>>(), new List<string>());
+        foreach (var (id, values) in body.UserVariables ?? [])
+        {
+            if (!ids.Contains(id.Trim())) faults.Add($"userVariables.{id}: is not in userIds");
+            else if (values is null) faults.Add($"userVariables.{id}: must be an object");
+            else if (!given.TryAdd(id.Trim(), values)) faults.Add($"userVariables.{id}: stands there twice, but for white space");
+        }
+        string[] columns = [.. schema.Variables.Select(v => v.Key).Where(key => given.Values.Any(values => values.ContainsKey(key)))];
         var rows = new RecipientRows(columns, body.UserIds.Count);
         var held = new Dictionary<string, string>();
         foreach (var userId in body.UserIds.Select(id => id.Trim()))

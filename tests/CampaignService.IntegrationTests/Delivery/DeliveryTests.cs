@@ -1,0 +1,246 @@
+using System.Globalization;
+using System.Net;
+using CampaignService.Delivery;
+using CampaignService.IntegrationTests.Support;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace CampaignService.IntegrationTests.Delivery;
+
+public sealed class DeliveryTests(TestService service) : IClassFixture<TestService>
+{
+    private Api Api => service.Api;
+
+    [Fact]
+    public async Task Every_recipient_gets_exactly_one_item_and_the_campaign_completes()
+    {
+        var id = await SendAsync(await DraftAsync(4_500));
+        await service.DeliverAsync();
+        await ShouldHaveServedEverybodyOnceAsync(id, 4_500);
+        Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task Many_workers_at_once_deliver_each_chunk_once()
+    {
+        var ids = new[] { await SendAsync(await DraftAsync(9_000)), await SendAsync(await DraftAsync(9_000)) };
+        var worker = service.Services.GetRequiredService<DeliveryWorker>();
+        await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => worker.DeliverAllAsync(CancellationToken.None)));
+        foreach (var id in ids) await ShouldHaveServedEverybodyOnceAsync(id, 9_000);
+    }
+
+    [Fact]
+    public async Task The_last_of_several_workers_ends_the_campaign_without_a_sweep()
+    {
+        var id = await SendAsync(await DraftAsync(9_000));
+        var worker = service.Services.GetRequiredService<DeliveryWorker>();
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => worker.DeliverAllAsync(CancellationToken.None)));
+        Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task The_ledger_balances_at_every_moment_of_sending()
+    {
+        var id = await SendAsync(await DraftAsync(20_000, missing: 5));
+        var worker = service.Services.GetRequiredService<DeliveryWorker>();
+        var sending = Task.WhenAll(worker.DeliverAllAsync(CancellationToken.None), worker.DeliverAllAsync(CancellationToken.None));
+        var seen = 0;
+        do
+        {
+            var totals = (await Api.CampaignAsync(id)).GetProperty("totals");
+            Assert.Equal(20_000, totals.GetProperty("messages").GetInt64());
+            Assert.Equal(20_000, new[] { "pending", "delivered", "failed", "skipped", "uncertain" }.Sum(s => totals.GetProperty(s).GetInt64()));
+            seen++;
+        }
+        while (!sending.IsCompleted);
+        await sending;
+        Assert.True(seen > 1);
+    }
+
+    [Fact]
+    public async Task A_poison_recipient_is_skipped_with_its_reason_and_holds_nobody_up()
+    {
+        var id = await SendAsync(await DraftAsync(2_500, missing: 3));
+        await service.DeliverAsync();
+        var campaign = await Api.CampaignAsync(id);
+        Assert.Equal("partially_failed", campaign.GetProperty("status").GetString());
+        Assert.Equal(2_497, campaign.GetProperty("totals").GetProperty("delivered").GetInt64());
+
+        var skipped = (await Api.GetAsync($"/api/campaigns/{id}/recipients?status=skipped")).ShouldBe(HttpStatusCode.OK);
+        Assert.Equal(["u000000", "u000001", "u000002"], skipped.Data.EnumerateArray().Select(r => r.GetProperty("userId").GetString()));
+        var message = skipped.Data[0].GetProperty("channels")[0];
+        Assert.Equal("missing_variable", message.GetProperty("reason").GetString());
+        Assert.Equal("name", message.GetProperty("detail").GetString());
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1 AND user_id = 'u000000'", await BatchOfAsync(id)));
+
+        var reason = (await Api.GetAsync($"/api/campaigns/{id}/recipients/summary")).Data.GetProperty("reasons")[0];
+        Assert.Equal(("skipped", "missing_variable", 3), (reason.GetProperty("status").GetString(), reason.GetProperty("reason").GetString(), reason.GetProperty("count").GetInt32()));
+    }
+
+    [Fact]
+    public async Task When_nobody_can_be_served_the_campaign_failed()
+    {
+        var id = await SendAsync(await DraftAsync(3, missing: 3));
+        await service.DeliverAsync();
+        Assert.Equal("failed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task An_image_from_a_cell_that_is_no_image_is_skipped_with_the_reason()
+    {
+        var template = await Api.NewTemplateAsync(new { title = "Look", picture = "{{photo}}" }, [new { key = "photo", type = "image" }]);
+        var id = await Api.NewCampaignAsync(template);
+        (await Api.UploadAsync(id, "user_id,photo\na,\"{\"\"url\"\":\"\"https://x.test/a.png\"\",\"\"width\"\":1,\"\"height\"\":2}\"\nb,not an image\nc,\n")).ShouldBe(HttpStatusCode.OK);
+        await SendAsync(id);
+        await service.DeliverAsync();
+        var entry = (await Api.GetAsync($"/api/campaigns/{id}/recipients/b")).Data;
+        Assert.Equal("skipped", entry.GetProperty("status").GetString());
+        Assert.Equal("invalid_variable", entry.GetProperty("channels")[0].GetProperty("reason").GetString());
+        Assert.StartsWith("photo", entry.GetProperty("channels")[0].GetProperty("detail").GetString(), StringComparison.Ordinal);
+        Assert.Equal(2, (await Api.CampaignAsync(id)).GetProperty("totals").GetProperty("delivered").GetInt32());
+    }
+
+    [Fact]
+    public async Task A_chunk_whose_worker_died_is_taken_over_and_nobody_gets_it_twice()
+    {
+        var id = await SendAsync(await DraftAsync(2_500));
+        var queue = service.Services.GetRequiredService<ChunkQueue>();
+        var died = await queue.ClaimAsync(-1, CancellationToken.None);
+        Assert.NotNull(died);
+        await service.DeliverAsync();
+        Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+
+        await ExpireLeasesAsync();
+        await service.DeliverAsync();
+        await service.DeliverAsync();
+        await ShouldHaveServedEverybodyOnceAsync(id, 2_500);
+        Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+
+        // The first worker was only slow and comes back: its token is no longer the chunk's.
+        var processor = service.Services.GetRequiredService<ChunkProcessor>();
+        Assert.Null(await processor.ProcessAsync(died, claimNext: false, CancellationToken.None));
+        await ShouldHaveServedEverybodyOnceAsync(id, 2_500);
+    }
+
+    [Fact]
+    public async Task A_chunk_that_kills_three_workers_is_set_aside_and_the_campaign_still_ends()
+    {
+        var id = await SendAsync(await DraftAsync(2_500));
+        var batch = await BatchOfAsync(id);
+        var queue = service.Services.GetRequiredService<ChunkQueue>();
+        for (var death = 1; death <= LeaseRescuer.MaxStarts; death++)
+        {
+            var claim = await queue.ClaimAsync(-1, CancellationToken.None);
+            Assert.Equal((0, death), (claim!.No, claim.Starts));
+            await ExpireLeasesAsync();
+            await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+        }
+        await service.DeliverAsync();
+        var campaign = await Api.CampaignAsync(id);
+        Assert.Equal("partially_failed", campaign.GetProperty("status").GetString());
+        Assert.Equal((500, 2_000), (campaign.GetProperty("totals").GetProperty("delivered").GetInt32(), campaign.GetProperty("totals").GetProperty("failed").GetInt32()));
+        var failed = (await Api.GetAsync($"/api/campaigns/{id}/recipients?status=failed&limit=1")).Data[0];
+        Assert.Equal("worker_died", failed.GetProperty("channels")[0].GetProperty("reason").GetString());
+        Assert.Equal(500, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1", batch));
+    }
+
+    [Fact]
+    public async Task A_death_between_the_last_chunk_and_the_end_is_made_good_by_the_sweep()
+    {
+        var id = await SendAsync(await DraftAsync(10));
+        var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
+        await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: false, CancellationToken.None);
+        Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+        await service.Services.GetRequiredService<BatchFinisher>().SweepAsync(CancellationToken.None);
+        Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task Recipients_on_a_disabled_channel_are_reported_and_the_others_are_served()
+    {
+        var off = (await Api.PostAsync("/api/channels", new { name = $"Off {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
+        var on = (await Api.PostAsync("/api/channels", new { name = $"On {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
+        var template = (await Api.PostAsync("/api/templates", new
+        {
+            name = "Two channels",
+            status = "approved",
+            channels = new[] { new { channelType = "in_app", channelId = off, content = new { t = "a" } }, new { channelType = "in_app", channelId = on, content = new { t = "b" } } },
+        })).ShouldBe(HttpStatusCode.Created).Data.GetProperty("templateId").GetString()!;
+        var id = await Api.NewCampaignAsync(template);
+        await Api.PostAsync($"/api/campaigns/{id}/recipients", new { userIds = new[] { "a", "b", "c" } });
+        (await Api.PutAsync($"/api/channels/{off}", new { enabled = false })).ShouldBe(HttpStatusCode.OK);
+        await SendAsync(id);
+        await service.DeliverAsync();
+
+        var campaign = await Api.CampaignAsync(id);
+        Assert.Equal("partially_failed", campaign.GetProperty("status").GetString());
+        var totals = campaign.GetProperty("totals");
+        Assert.Equal((3, 6, 3, 3), (totals.GetProperty("recipients").GetInt32(), totals.GetProperty("messages").GetInt32(), totals.GetProperty("delivered").GetInt32(), totals.GetProperty("skipped").GetInt32()));
+        var person = (await Api.GetAsync($"/api/campaigns/{id}/recipients/b")).Data;
+        Assert.Equal("delivered", person.GetProperty("status").GetString());
+        var skipped = person.GetProperty("channels").EnumerateArray().Single(c => c.GetProperty("channelId").GetString() == off);
+        Assert.Equal("channel_disabled", skipped.GetProperty("reason").GetString());
+        Assert.Equal(3, (await Api.GetAsync($"/api/campaigns/{id}/recipients?status=skipped&channelId={off}")).Data.GetArrayLength());
+        Assert.Equal(0, (await Api.GetAsync($"/api/campaigns/{id}/recipients?status=skipped")).Data.GetArrayLength());
+    }
+
+    [Fact]
+    public async Task A_realtime_campaign_goes_ahead_of_bulk_and_a_new_campaign_does_not_queue_up_behind_old_ones()
+    {
+        var old = await SendAsync(await DraftAsync(6_100));
+        var young = await SendAsync(await DraftAsync(2_100));
+        var urgent = await Api.NewCampaignAsync(variables: new { name = "all" }, deliveryMode: "realtime");
+        await Api.PostAsync($"/api/campaigns/{urgent}/recipients", new { userIds = new[] { "x" } });
+        await SendAsync(urgent);
+
+        var queue = service.Services.GetRequiredService<ChunkQueue>();
+        var order = new List<long>();
+        while (await queue.ClaimAsync(-1, CancellationToken.None) is { } claim) order.Add(claim.BatchId);
+        Assert.Equal(await BatchOfAsync(urgent), order[0]);
+        Assert.Contains(await BatchOfAsync(young), order.Skip(1).Take(2));
+        Assert.Equal(7, order.Count);
+        await ExpireLeasesAsync();
+        await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+        await service.DeliverAsync();
+        await ShouldHaveServedEverybodyOnceAsync(old, 6_100);
+    }
+
+    [Fact]
+    public async Task A_realtime_campaign_for_more_than_ten_is_refused()
+    {
+        var id = await Api.NewCampaignAsync(variables: new { name = "all" }, deliveryMode: "realtime");
+        await Api.PostAsync($"/api/campaigns/{id}/recipients", new { userIds = Enumerable.Range(0, 11).Select(i => $"u{i}") });
+        (await Api.PostAsync($"/api/campaigns/{id}/send")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+    }
+
+    /// <summary>A draft with so many recipients; the first few lack the required name.</summary>
+    private async Task<string> DraftAsync(int recipients, int missing = 0)
+    {
+        var id = await Api.NewCampaignAsync();
+        var csv = new System.Text.StringBuilder("user_id,name,city\n");
+        for (var i = 0; i < recipients; i++) csv.Append(CultureInfo.InvariantCulture, $"u{i:000000},{(i < missing ? "" : $"Name {i}")},Town {i}\n");
+        (await Api.UploadAsync(id, csv.ToString())).ShouldBe(HttpStatusCode.OK);
+        return id;
+    }
+
+    private async Task<string> SendAsync(string id)
+    {
+        (await Api.PostAsync($"/api/campaigns/{id}/send")).ShouldBe(HttpStatusCode.Accepted);
+        return id;
+    }
+
+    private Task<long> BatchOfAsync(string id) => service.ScalarAsync<long>("SELECT batch_id FROM campaigns WHERE id = $1", id);
+
+    private Task<int> ExpireLeasesAsync() => service.ScalarAsync<int>(
+        "WITH expired AS (UPDATE chunks SET lease_until = clock_timestamp() - interval '1 second' WHERE state = 2 RETURNING 1) SELECT count(*)::int FROM expired");
+
+    private async Task ShouldHaveServedEverybodyOnceAsync(string id, int recipients)
+    {
+        var batch = await BatchOfAsync(id);
+        Assert.Equal(recipients, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1", batch));
+        // Every recipient has one item, and it holds that recipient's own values.
+        Assert.Equal(recipients, await service.ScalarAsync<long>(
+            "SELECT count(*) FROM recipients r WHERE batch_id = $1 AND (SELECT count(*) FROM feed_items f WHERE f.source_id = $1 AND f.user_id = r.user_id AND f.vars = r.vars) = 1", batch));
+        var totals = (await Api.CampaignAsync(id)).GetProperty("totals");
+        Assert.Equal((recipients, 0), (totals.GetProperty("delivered").GetInt32(), totals.GetProperty("pending").GetInt32()));
+    }
+}

@@ -1,4 +1,5 @@
 using System.Text;
+using CampaignService.Campaigns;
 
 namespace CampaignService.UnitTests.Campaigns;
 
@@ -30,7 +31,7 @@ public class CsvRefusalTests
         $"user_id,{header}\nu1,x\n", $"line 1, column 2: the header {shown} may hold only letters", "user_id, name, city, Last-Name");
 
     [Fact]
-    public void A_long_header_is_shown_shortened() => Refused($"user_id,{new string('é', 500)}\nu1,x\n", new string('é', 40) + "…\"");
+    public void A_long_header_is_shown_shortened() => Refused($"user_id,{new string('é', 500)}\nu1,x\n", "\"" + new string('é', 40) + "…\"");
 
     [Theory]
     [InlineData("user_id,name,\nu1,x,\n", "column 3")]
@@ -52,12 +53,12 @@ public class CsvRefusalTests
     [Fact]
     public void Every_fault_of_the_headers_is_told_at_once()
     {
-        var faults = CsvFile.Faults("name,,na me,emial,emial,Name\n1,2,3,4,5,6\n");
+        var faults = CsvFile.Faults("name,,na me,emial,EMIAL,Name\n1,2,3,4,5,6\n");
         Assert.Equal(6, faults.Count);
         Assert.Contains("column 2: the header is empty", faults[0], StringComparison.Ordinal);
         Assert.Contains("column 3: the header \"na me\" may hold", faults[1], StringComparison.Ordinal);
         Assert.Contains("column 4: \"emial\" is not", faults[2], StringComparison.Ordinal);
-        Assert.Contains("column 5: the header \"emial\" repeats", faults[3], StringComparison.Ordinal);
+        Assert.Contains("column 5: the header \"EMIAL\" repeats", faults[3], StringComparison.Ordinal);
         Assert.Contains("column 6: the header \"Name\" repeats", faults[4], StringComparison.Ordinal);
         Assert.Contains("no user_id column", faults[5], StringComparison.Ordinal);
     }
@@ -140,6 +141,8 @@ public class CsvRefusalTests
 
     [Theory]
     [InlineData("user_id,name\nu1,x\nu2,a\"b\nu3,x\n", "line 3, column 2: a quote stands in a cell that does not begin with one")]
+    [InlineData("user_id,name\r\nu1,\"x\r\ny\"\r\nu2,a\"b\r\n", "line 4, column 2: a quote stands in a cell")]
+    [InlineData("user_id,name\ru1,\"x\r\ry\"\r\n\nu2,a\"b", "line 6, column 2: a quote stands in a cell")]
     [InlineData("user_id,name\nu1, \"x\"\n", "line 2, column 2: a quote stands in a cell")]
     [InlineData("user_id,name\nu1,x\"", "line 2, column 2: a quote stands in a cell")]
     [InlineData("user_id,name\nu1,\"a\nb\" \n", "line 3, column 2: text follows the closing quote of the cell that begins on line 2")]
@@ -215,6 +218,18 @@ public class CsvRefusalTests
             Refused(start + string.Concat(Enumerable.Repeat("\"\",", 16_384)) + "\nu1", $"line {lines + 2}: the row has more than 16,384 cells");
             Assert.Equal("too_many_fields", Assert.Single(CsvFile.Read(start + new string(',', 16_383) + "\nu1").Errors).Code);
         }
+    }
+
+    [Theory]
+    [InlineData(",")]
+    [InlineData("\"\",")]
+    [InlineData("\"a,b\nc\",")]
+    public void Cells_are_counted_across_blocks(string cell)
+    {
+        var structure = new CsvStructure(0);
+        var block = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(cell, 1024)));
+        Assert.All(Enumerable.Range(0, 15), _ => Assert.True(structure.Read(block)));
+        Assert.False(structure.Read(block));
     }
 
     [Fact]

@@ -118,10 +118,11 @@ public class RecipientRowsTests
     {
         var rows = Filled([.. Enumerable.Range(0, 20_000).Select(i => $"user-{i * 7919 % 20_000:D5}")]);
         rows.SortAndDeduplicate();
-        using var stream = new MemoryStream();
+        using var stream = new PieceStream();
         using var copy = new BinaryCopy();
         await rows.WriteAllAsync(copy, stream, 7, [], 0, CancellationToken.None);
         Assert.Equal(0, copy.Length);
+        Assert.InRange(stream.LargestPiece, BinaryCopy.FlushAt, BinaryCopy.FlushAt + 100);
         Assert.Equal(Enumerable.Range(0, 20_000).Select(i => $"user-{i:D5}"),
             BinaryCopyReading.Tuples(stream.ToArray()).Select(tuple => BinaryCopyReading.Text(tuple[1])));
     }
@@ -158,5 +159,16 @@ public class RecipientRowsTests
         }
 
         return moved.Take(Array.FindLastIndex(moved, value => value is not null) + 1);
+    }
+
+    private sealed class PieceStream : MemoryStream
+    {
+        public int LargestPiece { get; private set; }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            LargestPiece = Math.Max(LargestPiece, buffer.Length);
+            return base.WriteAsync(buffer, cancellationToken);
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 readonly oldest_postgres=13
 
-say() { printf '%s\n' "$*" >&2; }
+# One line for each argument. To stderr: stdout belongs to the service and to the tests.
+say() { printf '%s\n' "$@" >&2; }
 
 give_up() {
   say "$@"
@@ -17,7 +18,6 @@ can_apt() {
   command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }; }
 }
 
-# Output goes to stderr: stdout belongs to the service and to the tests.
 apt_install() {
   say "Installing $* (apt-get) ..."
   as_root apt-get -q update >&2 </dev/null

@@ -12,7 +12,7 @@ internal sealed class ClusterFiles(string dataDirectory)
 
     public string Home => Path.GetDirectoryName(Data)!;
 
-    /// <summary>Where initdb works. Only a finished folder gets the name <see cref="Data"/>, so a start that died half-way leaves nothing to stumble over.</summary>
+    /// <summary>Where initdb works: only a finished folder gets the name <see cref="Data"/>, whenever a start dies.</summary>
     public string Unfinished => Data + ".new";
 
     private string Log => Path.Combine(Data, "server.log");
@@ -20,7 +20,7 @@ internal sealed class ClusterFiles(string dataDirectory)
     private string PasswordFile => Data + ".password";
 
     /// <summary>
-    /// The lock that its owner holds for as long as it lives, and that the kernel takes back from it however it dies; null: another process owns the server.
+    /// The lock that the server's owner holds for as long as it lives, and that the kernel takes back however it dies; null: another has it.
     /// </summary>
     public FileStream? TryLock()
     {

@@ -4,7 +4,10 @@ using Npgsql;
 
 namespace CampaignService.Hosting;
 
-/// <summary>The database this process works on: the one in <c>ConnectionStrings:Campaigns</c> or, without it, an embedded server that lives as long as this object.</summary>
+/// <summary>
+/// The database this process works on: the one in <c>ConnectionStrings:Campaigns</c> or, without it, an embedded server that lives as long
+/// as this object.
+/// </summary>
 public sealed class DatabaseChoice : IAsyncDisposable
 {
     private const string FallbackRoot = "/var/lib/campaigns";
@@ -49,8 +52,8 @@ public sealed class DatabaseChoice : IAsyncDisposable
         }
         catch (Exception e) when (e is ArgumentException or FormatException)
         {
-            throw new DatabaseStartException(
-                $"ConnectionStrings__Campaigns is not a connection string of PostgreSQL ({e.Message}). It looks like this: Host=db;Database=campaigns;Username=campaigns;Password=…", e);
+            throw new DatabaseStartException($"ConnectionStrings__Campaigns is not a connection string of PostgreSQL ({e.Message}). "
+                + "It looks like this: Host=db;Database=campaigns;Username=campaigns;Password=…", e);
         }
     }
 
@@ -71,7 +74,8 @@ public sealed class DatabaseChoice : IAsyncDisposable
         if (await ServerAccount.Current().CanEnterAsync(home, ct))
             return home;
         string fallback = FallbackFor(home);
-        logger.LogWarning("PostgreSQL does not run as root, and its own user cannot reach {DataDirectory}: the data is in {Fallback}", home, fallback);
+        logger.LogWarning(
+            "PostgreSQL does not run as root, and its own user cannot reach {DataDirectory}: the data is in {Fallback}", home, fallback);
         return fallback;
     }
 
@@ -88,6 +92,8 @@ public sealed class DatabaseChoice : IAsyncDisposable
         string? port = configuration["Embedded:Port"];
         if (string.IsNullOrWhiteSpace(port))
             return 0;
-        return ushort.TryParse(port, out ushort number) ? number : throw new DatabaseStartException($"Embedded__Port is \"{port}\", which is no port: use 1 to 65535, or 0 for any free one.");
+        return ushort.TryParse(port, out ushort number)
+            ? number
+            : throw new DatabaseStartException($"Embedded__Port is \"{port}\", which is no port: use 1 to 65535, or 0 for any free one.");
     }
 }

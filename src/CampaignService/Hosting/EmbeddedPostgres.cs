@@ -8,7 +8,7 @@ namespace CampaignService.Hosting;
 /// <summary>How an embedded server is run.</summary>
 public sealed record EmbeddedPostgresOptions
 {
-    /// <summary>The server's data folder, made when it is not there. The lock and the password lie beside it, so its parent folder should be its own.</summary>
+    /// <summary>The server's data folder, made when it is not there. The lock and the password lie beside it.</summary>
     public required string DataDirectory { get; init; }
 
     /// <summary>The database that is made, and that the connection string names.</summary>
@@ -24,8 +24,9 @@ public sealed record EmbeddedPostgresOptions
 }
 
 /// <summary>
-/// A PostgreSQL server of our own, run from the programs installed on the machine. It listens on 127.0.0.1 only, asks for a random password, never runs as root and
-/// ends with the process that started it. A second process on the same folder attaches to the running server, and takes over when its owner goes.
+/// A PostgreSQL server of our own, run from the programs installed on the machine. It listens on 127.0.0.1 only, asks for a random
+/// password, never runs as root and ends with the process that started it. A second process on the same folder attaches to the running
+/// server, and takes over when its owner goes.
 /// </summary>
 public sealed class EmbeddedPostgres : IAsyncDisposable
 {
@@ -124,7 +125,10 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
             if (await IsOursAsync(ct) == true)
                 return;
             if (waited.Elapsed > _ownerStarting)
-                throw new DatabaseStartException($"Another process has held {_files.Data}.lock for {_ownerStarting.TotalMinutes} minutes, but the server in {_files.Data} does not answer. End that process, or look into {_files.Data}/server.log.");
+            {
+                throw new DatabaseStartException($"Another process has held {_files.Data}.lock for {_ownerStarting.TotalMinutes} minutes, "
+                    + $"but the server in {_files.Data} does not answer. End that process, or look into {_files.Data}/server.log.");
+            }
         }
     }
 
@@ -132,7 +136,11 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     private async Task StartOwnServerAsync(int wantedPort, CancellationToken ct)
     {
         if (!await _account.CanEnterAsync(_files.Home, ct))
-            throw new DatabaseStartException($"PostgreSQL runs as the user {_account.Name}, which cannot reach {_files.Home}: a folder on the way is closed to it. Name another folder in Embedded__DataDirectory, or open the way (chmod o+x).");
+        {
+            throw new DatabaseStartException($"PostgreSQL runs as the user {_account.Name}, which cannot reach {_files.Home}: a folder on the way "
+                + "is closed to it. Name another folder in Embedded__DataDirectory, or open the way (chmod o+x).");
+        }
+
         int? madeBy = _files.MadeByMajor();
         PostgresBinaries binaries = PostgresBinaries.Find(_files.Data, madeBy);
         if (madeBy is null)
@@ -154,7 +162,11 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         if (Directory.Exists(_files.Data))
         {
             if (Directory.EnumerateFileSystemEntries(_files.Data).Any())
-                throw new DatabaseStartException($"{_files.Data} holds files that are not those of a PostgreSQL server. Name another folder in Embedded__DataDirectory, or move them away.");
+            {
+                throw new DatabaseStartException($"{_files.Data} holds files that are not those of a PostgreSQL server. "
+                    + "Name another folder in Embedded__DataDirectory, or move them away.");
+            }
+
             Directory.Delete(_files.Data);
         }
 
@@ -164,7 +176,10 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
 
         // "cat |": initdb opens the password as a file, and a pipe may only be opened by the account that made it.
         _password = _files.NewPassword();
-        string[] initdb = [binaries.Program("initdb"), "-D", _files.Unfinished, "-U", Role, "-A", "scram-sha-256", "--pwfile=/dev/stdin", "-E", "UTF8", "--no-locale"];
+        string[] initdb =
+        [
+            binaries.Program("initdb"), "-D", _files.Unfinished, "-U", Role, "-A", "scram-sha-256", "--pwfile=/dev/stdin", "-E", "UTF8", "--no-locale",
+        ];
         if (!_options.Durable)
             initdb = [.. initdb, "--no-sync"];
         Check(await _account.RunAsync(["/bin/sh", "-c", "cat | \"$@\"", "sh", .. initdb], _password, ct), "initdb failed");
@@ -174,7 +189,7 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
             Check(await ServerAccount.RunAsOurselvesAsync(["sync", _files.Home], ct), "the data folder cannot be synced to disk");
     }
 
-    /// <summary>Its guard is about to stop it or was killed itself. Either way it has to be gone, and shut down cleanly, before ours starts.</summary>
+    /// <summary>Its guard is about to stop it or was killed itself. Either way it has to be gone before ours starts.</summary>
     private async Task StopOrphanAsync(PostgresBinaries binaries, CancellationToken ct)
     {
         for (var waited = Stopwatch.StartNew(); waited.Elapsed < _passingTrouble; await Task.Delay(50, ct))
@@ -188,8 +203,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     }
 
     /// <summary>
-    /// Whether a server of this folder takes connections: true, false, or null when one is on its way up or down. The port alone does not tell, since another program
-    /// may have got it after our server died.
+    /// Whether a server of this folder takes connections: true, false, or null when one is on its way up or down. The port alone does not
+    /// tell, since another program may have got it after our server died.
     /// </summary>
     private async Task<bool?> IsOursAsync(CancellationToken ct)
     {
@@ -212,7 +227,7 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         }
     }
 
-    /// <summary>The data folder was brought here without its password. Whoever may write to it may set one, in the server's single-user mode.</summary>
+    /// <summary>The data folder came here without its password. Who may write to it may set one, in single-user mode.</summary>
     private async Task ResetPasswordAsync(PostgresBinaries binaries, CancellationToken ct)
     {
         _password = _files.NewPassword();
@@ -238,7 +253,11 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
             string log = _files.LogSince(before);
             bool portTaken = log.Contains("Address already in use", StringComparison.Ordinal);
             if (portTaken && wantedPort != 0)
-                throw new DatabaseStartException($"Port {wantedPort} on 127.0.0.1 is taken by another program. Set Embedded__Port to a free port, or leave it out to have one chosen.");
+            {
+                throw new DatabaseStartException($"Port {wantedPort} on 127.0.0.1 is taken by another program. "
+                    + "Set Embedded__Port to a free port, or leave it out to have one chosen.");
+            }
+
             // A server killed a moment ago may still be seen by the new one, until its last process is gone.
             bool passing = portTaken || log.Contains("postmaster.pid\" already exists", StringComparison.Ordinal)
                 || log.Contains("pre-existing shared memory block", StringComparison.Ordinal);
@@ -260,7 +279,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     }
 
     /// <summary>
-    /// Starts the server again, on the same port, when it died under us or with its owner. Without this a service whose server was killed would stay up and useless.
+    /// Starts the server again, on the same port, when it died under us or with its owner. Without this a service whose server was killed
+    /// would stay up and be of no use.
     /// </summary>
     private async Task KeepRunningAsync(CancellationToken ct)
     {
@@ -298,7 +318,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     private async Task EnsureDatabaseAsync(CancellationToken ct)
     {
         await using NpgsqlConnection connection = await OpenAsync("postgres", ct);
-        await using var exists = new NpgsqlCommand("select 1 from pg_database where datname = $1", connection) { Parameters = { new() { Value = _options.Database } } };
+        await using var exists = new NpgsqlCommand("select 1 from pg_database where datname = $1", connection);
+        exists.Parameters.Add(new NpgsqlParameter { Value = _options.Database });
         if (await exists.ExecuteScalarAsync(ct) is not null)
             return;
         try
@@ -348,7 +369,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
 
     private async Task<string> WhyNoAccessAsync()
     {
-        ServerAccount.Outcome listed = await ServerAccount.RunAsOurselvesAsync(["ls", "-ld", Directory.Exists(_files.Data) ? _files.Data : _files.Home], CancellationToken.None);
+        string there = new[] { _files.Data, _files.Home }.FirstOrDefault(Directory.Exists) ?? Path.GetDirectoryName(_files.Home)!;
+        ServerAccount.Outcome listed = await ServerAccount.RunAsOurselvesAsync(["ls", "-ld", there], CancellationToken.None);
         string[] columns = listed.Said.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         string owner = listed.Succeeded && columns.Length > 2 ? columns[2] : "nobody we can see";
         return $"The data folder {_files.Data} cannot be used by {_account.Name}: it belongs to {owner}. "

@@ -2,7 +2,7 @@ using System.Net;
 
 namespace CampaignService.Hosting;
 
-/// <summary><c>CampaignService --health</c>: asks the service in the same container whether it lives, since its image holds no other program that could.</summary>
+/// <summary><c>CampaignService --health</c> asks the service in the same container whether it lives: its image has no other program for it.</summary>
 public static class HealthProbe
 {
     /// <summary>The exit code: 0 when <c>/health/live</c> answers 200 within 3 s.</summary>

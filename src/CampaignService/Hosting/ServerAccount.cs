@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace CampaignService.Hosting;
 
-/// <summary>The account the embedded server runs under: our own or, when we are root (PostgreSQL refuses that), <c>postgres</c> or <c>nobody</c>.</summary>
+/// <summary>The account the embedded server runs under: ours or, when we are root (PostgreSQL refuses that), <c>postgres</c> or <c>nobody</c>.</summary>
 internal sealed class ServerAccount
 {
     /// <summary>All that a server's program needs. The service's own environment holds secrets, which are none of the server's business.</summary>
@@ -29,14 +29,19 @@ internal sealed class ServerAccount
     public static ServerAccount Current()
     {
         if (OperatingSystem.IsWindows())
-            throw new DatabaseStartException("The embedded PostgreSQL runs on Linux and macOS. On Windows name a server in ConnectionStrings__Campaigns.");
+        {
+            throw new DatabaseStartException(
+                "The embedded PostgreSQL runs on Linux and macOS. On Windows name a server in ConnectionStrings__Campaigns.");
+        }
+
         if (!Environment.IsPrivilegedProcess)
             return new(Environment.UserName, "", []);
 
         string[] accounts = File.ReadAllLines("/etc/passwd");
-        string[] fields = (Array.Find(accounts, a => a.StartsWith("postgres:", StringComparison.Ordinal))
+        string account = Array.Find(accounts, a => a.StartsWith("postgres:", StringComparison.Ordinal))
             ?? Array.Find(accounts, a => a.StartsWith("nobody:", StringComparison.Ordinal))
-            ?? throw new DatabaseStartException("PostgreSQL never runs as root, and there is no user postgres or nobody to run it. Start the service as another user.")).Split(':');
+            ?? throw Impossible("there is no user postgres or nobody to run it");
+        string[] fields = account.Split(':');
         (string name, string uid, string gid) = (fields[0], fields[2], fields[3]);
         (string Program, string[] Arguments)[] ways =
         [
@@ -46,9 +51,12 @@ internal sealed class ServerAccount
         ];
         (string Program, string[] Arguments) way = Array.Find(ways, w => File.Exists(w.Program));
         return way.Program is null
-            ? throw new DatabaseStartException("PostgreSQL never runs as root, and none of setpriv, runuser and sudo is here to run it as " + name + ". Start the service as another user.")
+            ? throw Impossible("none of setpriv, runuser and sudo is here to run it as " + name)
             : new(name, $"{uid}:{gid}", [way.Program, .. way.Arguments]);
     }
+
+    private static DatabaseStartException Impossible(string reason) =>
+        new($"PostgreSQL never runs as root, and {reason}. Start the service as another user.");
 
     /// <summary>Whether the account may enter a folder; for one that is not there yet, the nearest parent that is.</summary>
     public async Task<bool> CanEnterAsync(string directory, CancellationToken ct)

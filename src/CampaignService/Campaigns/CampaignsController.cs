@@ -32,12 +32,7 @@ public sealed class CampaignsController(CampaignsDb db, CurrentApp app, Campaign
         var rows = db.Campaigns.AsNoTracking().Include(c => c.Batch).Where(c => c.AppNo == app.No && (before == null || string.Compare(c.Id, before) < 0));
         if (query.Status is { } status) rows = rows.Where(c => c.Status == status);
         if (query.Tag is { } tag) rows = rows.Where(c => c.Tag == tag);
-        if (query.Search is { } search)
-        {
-            var pattern = Text.LikePattern(search);
-            rows = rows.Where(c => EF.Functions.ILike(c.Name, pattern) || EF.Functions.ILike(c.Id, pattern));
-        }
-        var found = await rows.OrderByDescending(c => c.Id).Take(query.Limit + 1).ToListAsync(ct);
+        var found = await rows.Containing(query.Search, c => c.Name, c => c.Id).OrderByDescending(c => c.Id).Take(query.Limit + 1).ToListAsync(ct);
         var page = Page.Of(found, query.Limit, c => c, c => cursors.Encode(list, c.Id));
         return new Page<CampaignView>(await views.OfAsync(page.Data, ct), page.Meta);
     }

@@ -37,14 +37,9 @@ public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvi
         var list = $"channels:{app.No}";
         var before = cursors.Decode(list, query.Cursor);
         var rows = db.Channels.AsNoTracking().Where(c => c.AppNo == app.No && (before == null || string.Compare(c.Id, before) < 0));
-        if (query.Search is { } search)
-        {
-            var pattern = Text.LikePattern(search);
-            rows = rows.Where(c => EF.Functions.ILike(c.Name, pattern) || EF.Functions.ILike(c.ChannelId, pattern) || EF.Functions.ILike(c.Id, pattern));
-        }
         if (query.Type is { } type) rows = rows.Where(c => c.Type == type);
         if (query.Enabled is { } enabled) rows = rows.Where(c => c.Enabled == enabled);
-        var page = await rows.OrderByDescending(c => c.Id).Take(query.Limit + 1).ToListAsync(ct);
+        var page = await rows.Containing(query.Search, c => c.Name, c => c.ChannelId, c => c.Id).OrderByDescending(c => c.Id).Take(query.Limit + 1).ToListAsync(ct);
         return Page.Of(page, query.Limit, ChannelView.Of, c => cursors.Encode(list, c.Id));
     }
 

@@ -61,7 +61,7 @@ public sealed class RecipientLedger(NpgsqlConnection connection, long batchId, I
             SELECT r.user_id, r.vars, e.channel_no, e.status, e.reason, e.detail, e.attempts, e.run, e.at
             FROM (SELECT user_id, vars FROM recipients
                   WHERE batch_id = $1 AND user_id >= $2 AND user_id > $3 AND ($4::text IS NULL OR user_id <= $4)
-                    AND ($5::text IS NULL OR user_id ILIKE $5)
+                    AND ($5::text IS NULL OR user_id COLLATE "und-x-icu" ILIKE $5)
                   ORDER BY user_id LIMIT $6) AS r
             LEFT JOIN recipient_exceptions e ON e.batch_id = $1 AND e.channel_no = ANY($7) AND e.user_id = r.user_id
             ORDER BY r.user_id

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
@@ -24,7 +25,8 @@ public sealed class Cursors(byte[] secret)
     {
         if (cursor is null) return null;
         var bytes = new byte[Base64Url.GetMaxDecodedLength(cursor.Length)];
-        if (!cursor.Contains('=', StringComparison.Ordinal) && Base64Url.TryDecodeFromChars(cursor, bytes, out var n) && n >= TagLength)
+        // Not TryDecodeFromChars: what is no base64url makes that throw.
+        if (!cursor.Contains('=', StringComparison.Ordinal) && Base64Url.DecodeFromChars(cursor, bytes, out _, out var n) == OperationStatus.Done && n >= TagLength)
         {
             var body = bytes.AsSpan(TagLength, n - TagLength);
             if (CryptographicOperations.FixedTimeEquals(bytes.AsSpan(0, TagLength), Tag(list, body))) return Encoding.UTF8.GetString(body);

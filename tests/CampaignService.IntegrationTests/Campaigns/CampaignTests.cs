@@ -85,7 +85,7 @@ public sealed class CampaignTests(TestService service) : IClassFixture<TestServi
     {
         var template = await Api.NewTemplateAsync();
         var id = await Api.NewCampaignAsync(template);
-        await Api.PutAsync($"/api/templates/{template}", new { status = "approved", channels = new[] { new { channelType = "in_app", content = new { title = "new" } } } });
+        await Api.PutAsync($"/api/templates/{template}", new { status = "approved", channels = new[] { new { channelType = "in_app", channelId = "cc-notification-channel-inbox", content = new { title = "new" } } } });
         Assert.Equal(1, (await Api.CampaignAsync(id)).GetProperty("templateVersion").GetInt32());
         Assert.Equal(2, (await Api.CampaignAsync(await Api.NewCampaignAsync(template))).GetProperty("templateVersion").GetInt32());
     }

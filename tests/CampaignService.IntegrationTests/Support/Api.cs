@@ -44,7 +44,8 @@ public sealed class Api(HttpClient http)
     /// <returns>The slug of the template.</returns>
     public async Task<string> NewTemplateAsync(object? content = null, object[]? variableSchema = null, string status = "approved")
     {
-        if ((await GetAsync("/api/channels")).Json.GetProperty("data").GetArrayLength() == 0)
+        const string inbox = "cc-notification-channel-inbox";
+        if ((await GetAsync($"/api/channels/{inbox}")).Status == HttpStatusCode.NotFound)
         {
             (await PostAsync("/api/channels", new { name = "Inbox", type = "in_app" })).ShouldBe(HttpStatusCode.Created);
         }
@@ -53,7 +54,7 @@ public sealed class Api(HttpClient http)
             name = "Greeting",
             status,
             variableSchema = variableSchema ?? [new { key = "name", required = true }, new { key = "city" }],
-            channels = new[] { new { channelType = "in_app", content = content ?? new { title = "Hello {{name}}", body = "How is {{ city | default: \"your town\" }}?" } } },
+            channels = new[] { new { channelType = "in_app", channelId = inbox, content = content ?? new { title = "Hello {{name}}", body = "How is {{ city | default: \"your town\" }}?" } } },
         });
         return template.ShouldBe(HttpStatusCode.Created).Data.GetProperty("templateId").GetString()!;
     }

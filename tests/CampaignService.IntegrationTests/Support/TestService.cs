@@ -85,7 +85,7 @@ public class TestService : IAsyncLifetime
             builder.UseEnvironment("Production");
             builder.UseSetting("ConnectionStrings:Campaigns", connectionString);
             builder.UseSetting("Bootstrap:AppId", "demo").UseSetting("Bootstrap:ApiKey", "demo-key").UseSetting("Operator:Key", OperatorKey);
-            builder.UseSetting("Roles", "api").UseSetting("Serilog:MinimumLevel:Default", "Fatal");
+            builder.UseSetting("Roles", "api").UseSetting("Serilog:MinimumLevel", "Fatal");
             foreach (var (name, value) in settings) builder.UseSetting(name, value);
         }
     }

@@ -24,11 +24,10 @@ public sealed class Cursors(byte[] secret)
     public string? Decode(string list, string? cursor)
     {
         if (cursor is null) return null;
-        var bytes = new byte[Base64Url.GetMaxDecodedLength(cursor.Length)];
-        // Not TryDecodeFromChars: what is no base64url makes that throw.
-        if (!cursor.Contains('=', StringComparison.Ordinal) && Base64Url.DecodeFromChars(cursor, bytes, out _, out var n) == OperationStatus.Done && n >= TagLength)
+        // Only as Encode writes it: base64url as such would also take padding, white space and loose bits at the end.
+        if (Base64Url.IsValid(cursor) && Base64Url.DecodeFromChars(cursor) is { Length: >= TagLength } bytes && Base64Url.EncodeToString(bytes) == cursor)
         {
-            var body = bytes.AsSpan(TagLength, n - TagLength);
+            var body = bytes.AsSpan(TagLength);
             if (CryptographicOperations.FixedTimeEquals(bytes.AsSpan(0, TagLength), Tag(list, body))) return Encoding.UTF8.GetString(body);
         }
         throw new ApiException(Errors.BadRequest("cursor: is not a cursor of this list; take it unchanged from meta.next, or leave it out to start at the first page"));

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
@@ -38,6 +39,18 @@ public sealed class RawJsonConverter : JsonConverter<RawJson>
 
     public override void Write(Utf8JsonWriter writer, RawJson value, JsonSerializerOptions options) =>
         writer.WriteRawValue(value.Utf8.Span, skipInputValidation: true);
+}
+
+/// <summary>
+/// Writes JSON as it was given. The framework would write it anew, with an escape of twelve bytes for an emoji of four, and what was within
+/// a limit when it was checked could pass it when it is read again.
+/// </summary>
+public sealed class VerbatimJsonConverter : JsonConverter<JsonElement>
+{
+    public override JsonElement Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => JsonElement.ParseValue(ref reader);
+
+    public override void Write(Utf8JsonWriter writer, JsonElement value, JsonSerializerOptions options) =>
+        writer.WriteRawValue(JsonMarshal.GetRawUtf8Value(value), skipInputValidation: true);
 }
 
 /// <summary>Times go out as RFC 3339 UTC with milliseconds; they come in as RFC 3339 with an offset, or as Unix seconds.</summary>

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using FluentValidation;
 using Microsoft.AspNetCore.Mvc.Formatters;
 
@@ -39,6 +40,11 @@ public sealed class JsonBodyFormatter : TextInputFormatter
 
     private static object? Read(Type type, ReadOnlyMemory<byte> bytes, List<string> faults)
     {
+        if (!Utf8.IsValid(bytes.Span))
+        {
+            faults.Add("body: is not UTF-8");
+            return null;
+        }
         // A body that can hold a bad character says so in an escape; only then is it looked through.
         var suspicious = bytes.Span.IndexOf("\\u0000"u8) >= 0 || bytes.Span.IndexOf("\\ud"u8) >= 0 || bytes.Span.IndexOf("\\uD"u8) >= 0;
         try
@@ -58,6 +64,11 @@ public sealed class JsonBodyFormatter : TextInputFormatter
         catch (JsonException e)
         {
             faults.Add($"body: is not valid JSON (line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1} of that line)");
+            return null;
+        }
+        catch (InvalidOperationException) when (faults.Count > 0)
+        {
+            // The name of a member is no text, and so cannot be compared with the contract's: FindBadText has named it.
             return null;
         }
     }

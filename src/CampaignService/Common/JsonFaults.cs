@@ -27,8 +27,9 @@ public static class JsonFaults
             case JsonValueKind.Object:
                 foreach (var member in element.EnumerateObject())
                 {
-                    if (member.Name.Contains('\0', StringComparison.Ordinal)) faults.Add($"{Named(path)}: has a member name with the character U+0000, which cannot be stored");
-                    FindBadText(member.Value, Join(path, member.Name), faults);
+                    if (!TryName(member, out var name)) faults.Add($"{Named(path)}: has a member name with half of a surrogate pair; send whole characters");
+                    else if (name.Contains('\0', StringComparison.Ordinal)) faults.Add($"{Named(path)}: has a member name with the character U+0000, which cannot be stored");
+                    FindBadText(member.Value, Join(path, name), faults);
                 }
                 break;
         }
@@ -78,7 +79,8 @@ public static class JsonFaults
             var type = Unwrap(property.PropertyType, out var isOptional);
             if (member.ValueKind == JsonValueKind.Null)
             {
-                if (!property.IsSetNullable || (property.PropertyType.IsValueType && Nullable.GetUnderlyingType(property.PropertyType) is null && !isOptional))
+                if (isOptional) property.Set?.Invoke(result, Activator.CreateInstance(property.PropertyType, [null]));
+                else if (!property.IsSetNullable || (property.PropertyType.IsValueType && Nullable.GetUnderlyingType(property.PropertyType) is null))
                 {
                     faults.Add($"{name}: must not be null");
                 }
@@ -130,6 +132,20 @@ public static class JsonFaults
         catch (InvalidOperationException)
         {
             text = "";
+            return false;
+        }
+    }
+
+    private static bool TryName(JsonProperty member, out string name)
+    {
+        try
+        {
+            name = member.Name;
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            name = "?";
             return false;
         }
     }

@@ -15,7 +15,8 @@ public static class Search
     {
         if (string.IsNullOrEmpty(search)) return rows;
         var pattern = Text.LikePattern(search);
-        Expression<Func<string, bool>> like = member => EF.Functions.ILike(EF.Functions.Collate(member, Collation), pattern);
+        // Named, because left out it is not the backslash of SQL but none.
+        Expression<Func<string, bool>> like = member => EF.Functions.ILike(EF.Functions.Collate(member, Collation), pattern, "\\");
         var row = Expression.Parameter(typeof(T), "row");
         Expression? any = null;
         foreach (var member in members)

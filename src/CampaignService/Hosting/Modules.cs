@@ -1,6 +1,7 @@
 using CampaignService.Campaigns;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Templates;
 
 namespace CampaignService.Hosting;
 
@@ -20,6 +21,8 @@ public static class Modules
         services.AddSingleton<WorkSignal>().AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
         services.AddSingleton<DeliveryWorker>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
+
+        services.AddScoped<TemplateAuthor>();
 
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();
         services.AddScoped<IBatchOwner, CampaignOutcome>();

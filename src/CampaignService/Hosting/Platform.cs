@@ -20,6 +20,8 @@ public static class Platform
     public static void AddPlatform(this WebApplicationBuilder builder, string connectionString)
     {
         var services = builder.Services;
+        // The server's own default is 30,000,000 bytes, less than the contract promises.
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = JsonBodyFormatter.MaxBytes);
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(_ => new NpgsqlDataSourceBuilder(connectionString).Build());
@@ -45,6 +47,8 @@ public static class Platform
         foreach (var validator in AssemblyScanner.FindValidatorsInAssemblyContaining<App>()) services.AddSingleton(validator.InterfaceType, validator.ValidatorType);
         services.AddControllers(options =>
             {
+                options.ModelBindingMessageProvider.SetMissingRequestBodyRequiredValueAccessor(() => "is empty; send a JSON object");
+                options.ModelBinderProviders.Insert(0, new WireEnumBinderProvider());
                 options.InputFormatters.Clear();
                 options.InputFormatters.Add(new JsonBodyFormatter());
                 options.OutputFormatters.RemoveType<StringOutputFormatter>();
@@ -97,7 +101,7 @@ public static class Platform
     private static string[] FaultsOf(ActionContext context) =>
     [
         .. context.ModelState.Where(e => e.Value is { Errors.Count: > 0 }).SelectMany(e => e.Value!.Errors.Select(error =>
-            $"{System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(e.Key)}: {Worded(error.ErrorMessage)}")).Order(StringComparer.Ordinal),
+            $"{(e.Key.Length == 0 ? "body" : System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(e.Key))}: {Worded(error.ErrorMessage)}")).Order(StringComparer.Ordinal),
     ];
 
     /// <summary>The framework's own messages for query values say what happened but not in our words.</summary>

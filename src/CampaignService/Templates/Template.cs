@@ -97,7 +97,13 @@ public sealed class Template
         UpdatedAt = now;
     }
 
-    private void RequireNotArchived(string verb)
+    /// <summary>An approved version stays approved: the next draft is made by changing its content, or as a new version.</summary>
+    public void RequireDraft()
+    {
+        if (Status != TemplateStatus.Draft) throw new ApiException(Errors.InvalidState("template", "approved", "made a draft again", "draft"));
+    }
+
+    public void RequireNotArchived(string verb)
     {
         if (Status == TemplateStatus.Archived) throw new ApiException(Errors.InvalidState("template", "archived", verb, "draft", "approved"));
     }
@@ -112,6 +118,8 @@ public sealed class Template
             builder.Property(t => t.Status).HasConversion<short>().IsConcurrencyToken();
             // Two requests that change one template at once would both make "the next version": the second is refused.
             builder.Property(t => t.CurrentVersion).IsConcurrencyToken();
+            // And a version is approved as the request that approves it saw it: a change to the draft in between is a lost race, too.
+            builder.Property(t => t.UpdatedAt).IsConcurrencyToken();
             builder.HasOne<App>().WithMany().HasForeignKey(t => t.AppNo).OnDelete(DeleteBehavior.Restrict);
             builder.HasMany(t => t.Versions).WithOne().HasForeignKey(v => v.TemplateId).OnDelete(DeleteBehavior.Restrict);
             builder.Navigation(t => t.Versions).UsePropertyAccessMode(PropertyAccessMode.Field);

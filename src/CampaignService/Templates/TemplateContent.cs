@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using CampaignService.Channels;
 using CampaignService.Common;
 
@@ -14,4 +15,5 @@ public sealed record TemplateContent(IReadOnlyList<Variable> VariableSchema, IRe
 }
 
 /// <summary>A template's content for one channel. A channel's number and slug never change, so they are kept here.</summary>
-public sealed record ChannelContent(int ChannelNo, string ChannelId, ChannelType Type, JsonElement Content, string? DataType);
+public sealed record ChannelContent(
+    int ChannelNo, string ChannelId, ChannelType Type, [property: JsonConverter(typeof(VerbatimJsonConverter))] JsonElement Content, string? DataType);

@@ -13,6 +13,27 @@ public static class TemplateLookup
         await db.Templates.FirstOrDefaultAsync(t => t.AppNo == app.No && (t.Id == idOrSlug || t.TemplateId == idOrSlug), ct)
         ?? throw new ApiException(Errors.NotFound("template", idOrSlug));
 
+    /// <summary>A template to read or change, with its newest version.</summary>
+    /// <exception cref="ApiException">404: the app has none.</exception>
+    public static async Task<Template> FindTemplateWithCurrentAsync(this CampaignsDb db, CurrentApp app, string idOrSlug, CancellationToken ct)
+    {
+        var template = await db.FindTemplateAsync(app, idOrSlug, ct);
+        // Tracked, it becomes template.Current.
+        await db.TemplateVersions.SingleAsync(v => v.TemplateId == template.Id && v.Version == template.CurrentVersion, ct);
+        return template;
+    }
+
+    /// <summary>Only what the query asks for; archived templates only when it does by name.</summary>
+    public static IQueryable<Template> Matching(this IQueryable<Template> rows, TemplateQuery query)
+    {
+        rows = query.Status is { } status ? rows.Where(t => t.Status == status) : rows.Where(t => t.Status != TemplateStatus.Archived);
+        if (query.TemplateCategory is { } category) rows = rows.Where(t => t.Category == category);
+        rows = rows.Containing(query.Search, t => t.Name, t => t.TemplateId, t => t.Id);
+        var tags = query.TagList;
+        if (tags.Length == 0) return rows;
+        return query.TagMatch == TagMatch.All ? rows.Where(t => tags.All(tag => t.Tags.Contains(tag))) : rows.Where(t => t.Tags.Any(tag => tags.Contains(tag)));
+    }
+
     /// <summary>The version asked for; else the newest approved one; else, as long as none is approved, the newest.</summary>
     /// <exception cref="ApiException">404: the template has no such version.</exception>
     public static async Task<TemplateVersion> FindVersionAsync(this CampaignsDb db, Template template, int? version, CancellationToken ct)

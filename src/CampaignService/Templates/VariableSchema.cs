@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using CampaignService.Common;
 
 namespace CampaignService.Templates;
 
@@ -33,7 +34,7 @@ public sealed record Variable(
     VariableType Type = VariableType.String,
     string? Name = null,
     bool Required = false,
-    JsonElement? DefaultValue = null);
+    [property: JsonConverter(typeof(VerbatimJsonConverter))] JsonElement? DefaultValue = null);
 
 /// <summary>The variables of one template version, in the order of its author. Immutable.</summary>
 public sealed class VariableSchema

@@ -284,6 +284,7 @@ namespace CampaignService.Data.Migrations
                         .HasColumnName("template_id");
 
                     b.Property<DateTimeOffset>("UpdatedAt")
+                        .IsConcurrencyToken()
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 

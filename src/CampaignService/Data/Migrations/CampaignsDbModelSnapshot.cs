@@ -281,6 +281,7 @@ namespace CampaignService.Data.Migrations
                         .HasColumnName("template_id");
 
                     b.Property<DateTimeOffset>("UpdatedAt")
+                        .IsConcurrencyToken()
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 

@@ -24,7 +24,7 @@ internal sealed class References(NpgsqlDataSource db, Psql psql)
           UNIQUE (batch_id, user_id))
         """;
 
-    /// <summary>Without a join from the rows inserted to the rows updated, which it would be slower with and which changes nothing.</summary>
+    /// <summary>No join from the rows inserted to the rows updated: it would be more work for the reference, and the result is the same.</summary>
     public const string SendStatement = """
         WITH sent AS (
           INSERT INTO reference_feed (app_no, channel_no, id, source_id, user_id, vars)

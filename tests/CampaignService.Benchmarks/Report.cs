@@ -44,6 +44,7 @@ internal static class Report
             The service is a process of its own from the Release build, driven over HTTP. It is warmed up by two unmeasured campaigns, and each
             figure by one unmeasured repetition of both sides. A `CHECKPOINT` precedes every timed run on both sides; tables are emptied between
             repetitions, outside the timed part. After each sending everything is counted: a feed row for each recipient, and no user twice.
+            What was uploaded or copied is counted, too, before it is sent: outside the timed part, but it leaves both sides' rows in memory.
 
             - **Upload**: from before the first byte until the answer, which comes after the commit. The file has about 40 bytes a row: a user id
               and three variables, the ids in random order.

@@ -1,0 +1,102 @@
+using System.Diagnostics;
+using System.Net;
+using System.Text;
+using System.Text.Json;
+using Npgsql;
+
+namespace CampaignService.Benchmarks;
+
+/// <summary>A draft or what became of it: its id in the API and that of its batch in the database.</summary>
+internal sealed record BenchCampaign(string Id, long Batch);
+
+/// <summary>Drives a service over HTTP as a backend does, and looks into the database only to see when and whether it is right.</summary>
+internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDisposable
+{
+    private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler());
+    private string _template = "";
+
+    public void Dispose() => _http.Dispose();
+
+    /// <summary>A channel and an approved template with three variables.</summary>
+    public async Task PrepareAsync(CancellationToken ct)
+    {
+        await CallAsync("/api/channels", new { name = $"Inbox {Guid.NewGuid():N}", channelId = $"inbox-{service.Id}", type = "in_app" }, HttpStatusCode.Created, ct);
+        var template = await CallAsync("/api/templates", new
+        {
+            name = $"Benchmark {service.Id}",
+            status = "approved",
+            variableSchema = new object[] { new { key = "name", required = true }, new { key = "city" }, new { key = "code" } },
+            channels = new[]
+            {
+                new { channelType = "in_app", channelId = $"inbox-{service.Id}", content = new { title = "Hello {{name}}", body = "Your code for {{ city | default: \"your town\" }} is {{code}}." } },
+            },
+        }, HttpStatusCode.Created, ct);
+        _template = template.GetProperty("id").GetString()!;
+    }
+
+    public async Task<BenchCampaign> DraftAsync(CancellationToken ct)
+    {
+        var campaign = await CallAsync("/api/campaigns", new { name = "Benchmark", templateId = _template }, HttpStatusCode.Created, ct);
+        var id = campaign.GetProperty("id").GetString()!;
+        return new BenchCampaign(id, await db.ScalarAsync<long>($"SELECT batch_id FROM campaigns WHERE id = '{id}'", ct));
+    }
+
+    /// <summary>From before the first byte leaves until the answer is there, which comes after the commit.</summary>
+    public async Task<TimeSpan> UploadAsync(BenchCampaign campaign, RecipientFile file, CancellationToken ct)
+    {
+        using var form = new MultipartFormDataContent { { new StringContent(campaign.Id), "campaignId" } };
+        form.Add(new StreamContent(File.OpenRead(file.Csv), 64 * 1024), "file", "recipients.csv");
+        var clock = Stopwatch.StartNew();
+        var answer = await SendAsync(HttpMethod.Post, "/api/campaigns/upload", form, HttpStatusCode.OK, ct);
+        clock.Stop();
+        Require("rows uploaded", file.Rows, answer.GetProperty("uploaded").GetInt64());
+        Require("recipients stored", file.Rows, await db.ScalarAsync<long>($"SELECT count(*) FROM recipients WHERE batch_id = {campaign.Batch}", ct));
+        return clock.Elapsed;
+    }
+
+    /// <summary>From before the request to send until the batch has ended in the database, which is looked at every millisecond.</summary>
+    public async Task<TimeSpan> SendUntilEndedAsync(BenchCampaign campaign, CancellationToken ct)
+    {
+        await using var connection = await db.OpenConnectionAsync(ct);
+        await using var state = new NpgsqlCommand($"SELECT state FROM batches WHERE id = {campaign.Batch}", connection);
+        await state.PrepareAsync(ct);
+        var clock = Stopwatch.StartNew();
+        await SendAsync(HttpMethod.Post, $"/api/campaigns/{campaign.Id}/send", null, HttpStatusCode.Accepted, ct);
+        while ((short)(await state.ExecuteScalarAsync(ct))! != (short)Delivery.BatchState.Ended) await Task.Delay(1, ct);
+        return clock.Elapsed;
+    }
+
+    /// <summary>A fast result counts only when it is right: one feed row for each recipient, and the campaign says so.</summary>
+    public async Task RecountAsync(BenchCampaign campaign, int recipients, CancellationToken ct)
+    {
+        Require("feed rows", recipients, await db.ScalarAsync<long>($"SELECT count(*) FROM feed_items WHERE source_id = {campaign.Batch}", ct));
+        Require("users with a feed row", recipients, await db.ScalarAsync<long>($"SELECT count(DISTINCT user_id) FROM feed_items WHERE source_id = {campaign.Batch}", ct));
+        var read = await SendAsync(HttpMethod.Get, $"/api/campaigns/{campaign.Id}", null, HttpStatusCode.OK, ct);
+        Require("delivered by its totals", recipients, read.GetProperty("totals").GetProperty("delivered").GetInt64());
+        if (read.GetProperty("status").GetString() is var status && status != "completed") throw new BenchException($"The campaign ended as {status}.");
+    }
+
+    /// <summary>Empties what campaigns leave, so that every repetition meets the same tables.</summary>
+    public Task ClearAsync(CancellationToken ct) =>
+        db.ExecuteAsync("TRUNCATE recipients, batch_exclusions, chunks, recipient_exceptions, feed_items, feed_receipts", ct);
+
+    public static void Require(string what, long wanted, long found)
+    {
+        if (wanted != found) throw new BenchException($"{what}: {found:N0} instead of {wanted:N0}. Nothing measured here counts.");
+    }
+
+    private Task<JsonElement> CallAsync(string path, object body, HttpStatusCode expected, CancellationToken ct) =>
+        SendAsync(HttpMethod.Post, path, new StringContent(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json"), expected, ct);
+
+    private async Task<JsonElement> SendAsync(HttpMethod method, string path, HttpContent? content, HttpStatusCode expected, CancellationToken ct)
+    {
+        using var request = new HttpRequestMessage(method, new Uri(service.Address, path)) { Content = content };
+        request.Headers.Add("appId", ServiceProcess.AppId);
+        request.Headers.Add("apiKey", ServiceProcess.ApiKey);
+        using var response = await _http.SendAsync(request, ct);
+        var text = await response.Content.ReadAsStringAsync(ct);
+        return response.StatusCode == expected
+            ? JsonDocument.Parse(text).RootElement.GetProperty("data")
+            : throw new BenchException($"{method} {path} answered {(int)response.StatusCode}: {text}");
+    }
+}

@@ -1,0 +1,99 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace CampaignService.Benchmarks;
+
+/// <summary>The figures as a table for the terminal and as the page docs/benchmarks.md.</summary>
+internal static class Report
+{
+    public static string Table(IReadOnlyList<Figure> figures)
+    {
+        var text = new StringBuilder();
+        var width = figures.Max(f => f.Name.Length);
+        foreach (var f in figures)
+        {
+            text.AppendLine(CultureInfo.InvariantCulture,
+                $"{f.Name.PadRight(width)}  {f.Shown(f.Value),8}  goal {(f.Goal is { } g ? f.Bound(g) : "-"),-8} floor {f.Bound(f.Floor),-8}  {f.Verdict}");
+            text.AppendLine(CultureInfo.InvariantCulture, $"    {f.Raw}");
+        }
+        return text.ToString();
+    }
+
+    public static async Task WriteAsync(Bench bench, Machine machine, IReadOnlyList<Figure> figures, CancellationToken ct)
+    {
+        var rows = string.Join('\n', figures.Select(f =>
+            $"| {f.Name} | **{f.Shown(f.Value)}** | {(f.Goal is { } g ? f.Bound(g) : "–")} | {f.Bound(f.Floor)} | {f.Verdict} | {f.Raw} |"));
+        var page = $"""
+            # Benchmarks
+
+            Written by `scripts/bench --write`; to repeat: `scripts/bench`. A run that misses a floor ends with exit code 1. Absolute numbers
+            belong to the machine; the ratios are what counts, because product and reference run **in the same run, on the same PostgreSQL,
+            in turn**, repetition by repetition, and each ratio is the median of five ratios.
+
+            - {machine.Date}; {machine.Text}; PostgreSQL {bench.PostgresVersion}, .NET {Environment.Version}; load average at the start {machine.Load}.
+            - Client, service and database share these cores. The database is the one that the service embeds, with its settings: durable,
+              everything that is committed is synced.
+
+            | figure | result | goal | floor | | raw numbers: median (each repetition) |
+            |---|---|---|---|---|---|
+            {rows}
+
+            ## How it is measured
+
+            The service is a process of its own from the Release build, driven over HTTP. It is warmed up by two unmeasured campaigns, and each
+            figure by one unmeasured repetition of both sides. A `CHECKPOINT` precedes every timed run on both sides; tables are emptied between
+            repetitions, outside the timed part. After each sending everything is counted: a feed row for each recipient, and no user twice.
+            What was uploaded or copied is counted, too, before it is sent: outside the timed part, but it leaves both sides' rows in memory.
+
+            - **Upload**: from before the first byte until the answer, which comes after the commit. The file has about 40 bytes a row: a user id
+              and three variables, the ids in random order.
+            - **Sending**: from before `POST …/send` until the batch has ended in the database, planning included.
+            - **Whole**: upload and sending, one after the other, without a `CHECKPOINT` between.
+            - **Memory**: `VmRSS` of the service, looked at every 50 ms.
+            - **Ready**: from the start of the process to the first 200 of `/health/ready`, the embedded database included.
+
+            ## The references
+
+            `psql \copy` of the same file, as the time that psql reports (`\timing`), so without its start and login. The ratio uses this table,
+            which is the faster of two:
+
+            ```sql
+            {References.ThreeColumns}
+            ```
+
+            Beside it, in the raw numbers, the same values as one array, as the product stores them, from a file that has them so:
+
+            ```sql
+            {References.OneArray}
+            ```
+
+            Sending is measured against one statement, and so one transaction. It writes the same rows into a table with the columns, the key and
+            the partitions of the product's feed, and the status of each recipient:
+
+            ```sql
+            {References.WithStatus};
+
+            {References.SendStatement}
+            ```
+
+            The ratio uses recipients that lie in order of their ids, as the product's do; beside it stand those in the order of the file.
+            *Whole* takes them as `\copy` left them, in the order of the file.
+
+            """;
+        await File.WriteAllTextAsync(Path.Combine(Bench.Root, "docs/benchmarks.md"), page, ct);
+    }
+}
+
+/// <summary>Where and when the run took place.</summary>
+internal sealed record Machine(string Date, string Text, string Load)
+{
+    public static Machine Current()
+    {
+        var cpu = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[1] ?? "unknown processor";
+        var memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 30;
+        return new Machine(TimeProvider.System.GetUtcNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
+            $"{Environment.ProcessorCount} cores ({cpu}), {memory} GiB, {RuntimeInformation.OSDescription}",
+            string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ')[..3]));
+    }
+}

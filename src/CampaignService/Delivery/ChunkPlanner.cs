@@ -15,7 +15,7 @@ public static class Lanes
 /// <summary>Cuts a batch into chunks when its sending starts: the same ranges for every channel, from the recipients' key alone.</summary>
 public static class ChunkPlanner
 {
-    /// <summary>Recipients in a chunk. Smaller ones cost commits, larger ones memory and time until a pause holds; 2,000 is the knee.</summary>
+    /// <summary>Recipients in a chunk. Smaller ones cost commits, larger ones memory and time until a pause holds; 2,000 is the knee. At most 2,048, the size of a block of ids.</summary>
     public const int ChunkSize = 2000;
 
     /// <summary>

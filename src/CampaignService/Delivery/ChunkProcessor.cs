@@ -46,12 +46,12 @@ public sealed class ChunkProcessor(NpgsqlDataSource source, BatchSources sources
             BatchCommands =
             {
                 // chunks' key
-                new("SELECT 1 FROM chunks WHERE batch_id = $1 AND no = $2 AND channel_no = $3 AND state = 2 AND lease_token = $4 FOR UPDATE")
+                new("SELECT next_id() FROM chunks WHERE batch_id = $1 AND no = $2 AND channel_no = $3 AND state = 2 AND lease_token = $4 FOR UPDATE")
                 {
                     Parameters = { new() { Value = chunk.BatchId }, new() { Value = chunk.No }, new() { Value = chunk.ChannelNo }, new() { Value = chunk.Token } },
                 },
                 // recipients' key
-                new("SELECT textsend(user_id), array_send(vars), next_id() FROM recipients WHERE batch_id = $1 AND user_id >= $2 AND user_id <= $3 ORDER BY user_id")
+                new("SELECT textsend(user_id), array_send(vars) FROM recipients WHERE batch_id = $1 AND user_id >= $2 AND user_id <= $3 ORDER BY user_id")
                 {
                     Parameters = { new() { Value = chunk.BatchId }, new() { Value = chunk.FirstUser }, new() { Value = chunk.LastUser } },
                 },
@@ -59,11 +59,10 @@ public sealed class ChunkProcessor(NpgsqlDataSource source, BatchSources sources
         };
         await using var reader = await batch.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return false;
+        // One id of the database's opens a block of 2,048: an id a row would cost more than reading the row.
+        var feedId = reader.GetInt64(0);
         await reader.NextResultAsync(ct);
-        while (await reader.ReadAsync(ct))
-        {
-            messages.Add(reader.GetFieldValue<byte[]>(0), reader.GetFieldValue<byte[]>(1), reader.GetInt64(2));
-        }
+        while (await reader.ReadAsync(ct)) messages.Add(reader.GetFieldValue<byte[]>(0), reader.GetFieldValue<byte[]>(1), feedId++);
         return true;
     }
 }

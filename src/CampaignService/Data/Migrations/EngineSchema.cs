@@ -7,13 +7,14 @@ namespace CampaignService.Data.Migrations;
 internal static class EngineSchema
 {
     /// <summary>
-    /// One space of ids for batches, notifications and feed items: 41 bits of database time in milliseconds since 2024, then 22 bits of
-    /// a sequence. Rows made later have larger ids, whichever process makes them, so feeds are read and partitioned by id.
+    /// One space of ids for batches, notifications and feed items: 41 bits of database time in milliseconds since 2024, 11 bits of a
+    /// sequence, and 11 bits left at zero, so that whoever takes one id may count on from it to 2,048. Rows made later have larger ids,
+    /// whichever process makes them, so feeds are read and partitioned by id.
     /// </summary>
     public const string Ids = """
         CREATE SEQUENCE id_sequence;
         CREATE FUNCTION next_id() RETURNS bigint LANGUAGE sql VOLATILE AS
-          $$ SELECT ((date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22 | (nextval('id_sequence') & 4194303) $$;
+          $$ SELECT ((date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22 | (nextval('id_sequence') & 2047) << 11 $$;
         CREATE FUNCTION id_at(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS
           $$ SELECT ((date_part('epoch', at) * 1000)::bigint - 1704067200000) << 22 $$;
         CREATE TABLE secrets (name text PRIMARY KEY, value bytea NOT NULL);

@@ -14,7 +14,7 @@ internal static class EngineSchema
     public const string Ids = """
         CREATE SEQUENCE id_sequence;
         CREATE FUNCTION next_id() RETURNS bigint LANGUAGE sql VOLATILE AS
-          $$ SELECT ((date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22 | (nextval('id_sequence') & 2047) << 11 $$;
+          $$ SELECT (((date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22) | ((nextval('id_sequence') & 2047) << 11) $$;
         CREATE FUNCTION id_at(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS
           $$ SELECT ((date_part('epoch', at) * 1000)::bigint - 1704067200000) << 22 $$;
         CREATE TABLE secrets (name text PRIMARY KEY, value bytea NOT NULL);

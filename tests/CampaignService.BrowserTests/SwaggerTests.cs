@@ -50,7 +50,7 @@ public sealed class SwaggerTests(Browser browser) : IClassFixture<Browser>
         await Expect(page.Locator(".opblock-tag").First).ToBeVisibleAsync();
 
         var groups = (await page.Locator(".opblock-tag").AllAsync()).Select(g => g.GetAttributeAsync("data-tag"));
-        Assert.Equal(["Channels", "Campaigns", "Recipients"], (await Task.WhenAll(groups)).Where(g => g is "Channels" or "Campaigns" or "Recipients"));
+        Assert.Equal(["Channels", "Templates", "Campaigns", "Recipients"], (await Task.WhenAll(groups)).Take(4));
         Assert.Empty(errors);
     }
 

@@ -52,7 +52,7 @@ public sealed partial class OpenApiTests(TestService service) : IClassFixture<Te
         Assert.All(operations, o => Assert.Matches("^[A-Z][A-Za-z]+_[A-Z][A-Za-z]+$", (string?)o.Node["operationId"]));
         Assert.Equal(operations.Count, operations.Select(o => (string)o.Node["operationId"]!).Distinct().Count());
         // The order in which somebody new needs them.
-        Assert.Equal(new[] { "Channels", "Templates", "Campaigns", "Recipients" }.Where(groups.Contains), groups.Take(groups.Contains("Templates") ? 4 : 3));
+        Assert.Equal(["Channels", "Templates", "Campaigns", "Recipients"], groups.Take(4));
     }
 
     [Fact]

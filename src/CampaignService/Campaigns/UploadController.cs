@@ -20,6 +20,7 @@ public sealed class UploadController(CampaignImport import, IOptions<Limits> lim
     /// </remarks>
     /// <response code="200">What was added, and what was not.</response>
     /// <response code="400">`ERR_BAD_REQUEST`: the whole file is refused; nothing was added.</response>
+    /// <response code="404">`ERR_NOT_FOUND`: there is no such campaign in this app.</response>
     /// <response code="409">`ERR_INVALID_STATE`: the campaign is no draft any more.</response>
     /// <response code="413">`ERR_TOO_LARGE`: over `Limits__MaxUploadBytes`.</response>
     [HttpPost]

@@ -1,0 +1,42 @@
+using CampaignService.Feed;
+using Microsoft.OpenApi;
+using Swashbuckle.AspNetCore.SwaggerGen;
+
+namespace CampaignService.Hosting.OpenApi;
+
+/// <summary>What the generator does not know of parameters: the defaults of query values, and what the ids in paths name.</summary>
+public sealed class ParameterDetails : IParameterFilter, IOperationFilter
+{
+    /// <summary>By the parameter's name or, for <c>id</c>, by the word of the path before it.</summary>
+    private static readonly Dictionary<string, string> InPath = new()
+    {
+        ["channels"] = "The id of the channel, or its `channelId`.",
+        ["templates"] = "The id of the template, or its `templateId`.",
+        ["campaigns"] = "The id of the campaign.",
+        ["notifications"] = "The `notificationId` or the `batchId`.",
+        ["notification-feed"] = "The id of the item.",
+        ["users"] = "The id of the user.",
+        ["segments"] = "The id of the segment.",
+        ["webhooks"] = "The id of the webhook.",
+        ["apps"] = "The id of the app.",
+        ["userId"] = "The id of the user.",
+        ["keyId"] = "The id of the key.",
+        ["deviceId"] = "The id of the device.",
+    };
+
+    public void Apply(IOpenApiParameter parameter, ParameterFilterContext context)
+    {
+        if (parameter is OpenApiParameter own && own.Name == ActingUserAttribute.Header) own.Required = true;
+        if (context.PropertyInfo is { ReflectedType: { } owner } member && parameter.Schema is OpenApiSchema schema) schema.Default = SchemaDetails.DefaultOf(owner, member);
+    }
+
+    public void Apply(OpenApiOperation operation, OperationFilterContext context)
+    {
+        var words = context.ApiDescription.RelativePath!.Split('/').ToList();
+        foreach (var parameter in (operation.Parameters ?? []).OfType<OpenApiParameter>().Where(p => p.In == ParameterLocation.Path))
+        {
+            var word = parameter.Name == "id" ? words[words.IndexOf("{id}") - 1] : parameter.Name!;
+            parameter.Description ??= InPath.GetValueOrDefault(word);
+        }
+    }
+}

@@ -11,9 +11,9 @@ public sealed partial class ServiceProcess : IDisposable
 
     private readonly Process _process;
 
-    private ServiceProcess(Process process, string url, IReadOnlyList<string> log)
+    private ServiceProcess(Process process, string url)
     {
-        (_process, Log) = (process, log);
+        _process = process;
         var http = Clients.GetRequiredService<IHttpClientFactory>().CreateClient();
         http.BaseAddress = new Uri(url);
         http.DefaultRequestHeaders.Add("appId", "demo");
@@ -23,9 +23,6 @@ public sealed partial class ServiceProcess : IDisposable
 
     public Api Api { get; }
 
-    /// <summary>What it has written so far.</summary>
-    public IReadOnlyList<string> Log { get; }
-
     /// <summary>Starts it and returns when it listens.</summary>
     public static async Task<ServiceProcess> StartAsync(string connectionString, params (string Name, string Value)[] settings)
     {
@@ -34,18 +31,18 @@ public sealed partial class ServiceProcess : IDisposable
         start.Environment["ASPNETCORE_ENVIRONMENT"] = "Production";
         (start.Environment["Bootstrap__AppId"], start.Environment["Bootstrap__ApiKey"]) = ("demo", "demo-key");
         foreach (var (name, value) in settings) start.Environment[name] = value;
-        var process = Process.Start(start)!;
         var log = new List<string>();
-        while (await process.StandardOutput.ReadLineAsync() is { } line)
+        var listening = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var process = new Process { StartInfo = start };
+        process.OutputDataReceived += (_, e) =>
         {
-            log.Add(line);
-            if (Listening().Match(line) is not { Success: true } match) continue;
-            // Its output must be read on, or it would stop at a full pipe.
-            process.OutputDataReceived += (_, e) => { if (e.Data is not null) lock (log) log.Add(e.Data); };
-            process.BeginOutputReadLine();
-            return new ServiceProcess(process, match.Groups[1].Value, log);
-        }
-        throw new InvalidOperationException("The service ended before it listened: " + string.Join('\n', log));
+            if (e.Data is null) listening.TrySetException(new InvalidOperationException("The service ended before it listened: " + string.Join('\n', log)));
+            else if (Listening().Match(e.Data) is { Success: true } match) listening.TrySetResult(match.Groups[1].Value);
+            lock (log) log.Add(e.Data ?? "");
+        };
+        process.Start();
+        process.BeginOutputReadLine();
+        return new ServiceProcess(process, await listening.Task);
     }
 
     /// <summary>kill -9: no handler, no finally, no dispose runs in it.</summary>
@@ -61,6 +58,6 @@ public sealed partial class ServiceProcess : IDisposable
         _process.Dispose();
     }
 
-    [GeneratedRegex("Now listening on: (http://127.0.0.1:[0-9]+)")]
+    [GeneratedRegex("Now listening on: [^h]*(http://127\\.0\\.0\\.1:[0-9]+)")]
     private static partial Regex Listening();
 }

@@ -1,4 +1,5 @@
 using CampaignService.Common;
+using CampaignService.Data;
 using CampaignService.Hosting;
 using Microsoft.AspNetCore.Connections;
 using Serilog;
@@ -10,8 +11,11 @@ var builder = WebApplication.CreateBuilder(args);
 builder.AddLogs();
 try
 {
+    // The database is started by another process: meanwhile this one builds what the first query would otherwise wait for.
+    var model = Task.Run(CampaignsDb.Warm);
     using var startLog = new SerilogLoggerFactory(Log.Logger);
     await using var database = await DatabaseChoice.OpenAsync(builder.Configuration, startLog.CreateLogger<DatabaseChoice>(), CancellationToken.None);
+    await model;
     builder.AddPlatform(database.ConnectionString);
     builder.AddModules();
     builder.AddOpenApi();

@@ -31,6 +31,13 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
     /// <summary>The connection under this context, for SQL that must share its transaction.</summary>
     public NpgsqlConnection Connection => (NpgsqlConnection)Database.GetDbConnection();
 
+    /// <summary>Builds the model, which every context of this process then shares, and compiles a first query; needs no database.</summary>
+    public static void Warm()
+    {
+        using var db = new CampaignsDb(new DbContextOptionsBuilder<CampaignsDb>().UseNpgsql("Host=127.0.0.1").Options);
+        _ = db.Apps.Where(a => a.Id == "").ToQueryString();
+    }
+
     protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder.ApplyConfigurationsFromAssembly(typeof(CampaignsDb).Assembly);
 
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>

@@ -2,6 +2,7 @@ using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Hosting;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Options;
 using Serilog;
 using Serilog.Extensions.Logging;
 
@@ -35,6 +36,11 @@ catch (StartException e)
 catch (IOException e) when (e.InnerException is AddressInUseException)
 {
     Log.Fatal("{Message} Stop what listens there, or set ASPNETCORE_URLS to another address.", e.Message);
+    return 1;
+}
+catch (Exception e) when (e is OptionsValidationException or Npgsql.NpgsqlException || e.InnerException is FormatException)
+{
+    Log.Fatal("The service cannot start: {Message} Check its settings, ConnectionStrings__Campaigns among them.", e.Message);
     return 1;
 }
 finally

@@ -36,6 +36,9 @@ public sealed class CreateCampaign
     /// <summary>On whose behalf the campaign is sent: a user id, 1 to 255 characters.</summary>
     public string? SenderId { get; init; }
 
+    /// <summary>Not taken by this version: recipients are added by id or CSV. An audience here is refused rather than ignored.</summary>
+    public JsonElement? Audience { get; init; }
+
     public sealed class Validator : AbstractValidator<CreateCampaign>
     {
         public Validator()
@@ -45,6 +48,7 @@ public sealed class CreateCampaign
             RuleFor(b => b.Tag).AtMost(Text.MaxLabel);
             RuleFor(b => b.SenderId).UserId().When(b => b.SenderId is not null);
             RuleFor(b => b.TemplateVersion).Must(v => v is null or >= 1).WithMessage("must be a whole number from 1");
+            RuleFor(b => b.Audience).Null().WithMessage("this version takes no audience; add recipients by id or CSV and leave it out");
         }
     }
 }
@@ -182,8 +186,15 @@ public sealed class SendCampaign
     /// <summary>Not taken by this version, which sends now: a time here is refused rather than ignored.</summary>
     public DateTimeOffset? ScheduledAt { get; init; }
 
+    /// <summary>Not taken by this version, which sends to the end: a time here is refused rather than ignored.</summary>
+    public DateTimeOffset? StopAt { get; init; }
+
     public sealed class Validator : AbstractValidator<SendCampaign>
     {
-        public Validator() => RuleFor(b => b.ScheduledAt).Null().WithMessage("this version sends now only; leave it out");
+        public Validator()
+        {
+            RuleFor(b => b.ScheduledAt).Null().WithMessage("this version sends now only; leave it out");
+            RuleFor(b => b.StopAt).Null().WithMessage("this version sends to the end; leave it out");
+        }
     }
 }

@@ -4,7 +4,6 @@ using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
-using Microsoft.EntityFrameworkCore;
 
 namespace CampaignService.Campaigns;
 
@@ -42,14 +41,26 @@ public sealed class CampaignDraft(CampaignsDb db, CurrentApp app, TimeProvider c
     public async Task<Campaign> DuplicateAsync(string id, CancellationToken ct)
     {
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
-        var campaign = await db.LockAsync(app, id, ct);
-        var version = await db.TemplateVersions.SingleAsync(v => v.TemplateId == campaign.Batch.TemplateId && v.Version == campaign.Batch.TemplateVersion, ct);
+        // Only a draft's audience can still change; what is being sent is copied without holding anybody up.
+        var campaign = await db.FindCampaignAsync(app, id, ct);
+        if (campaign.Status == CampaignStatus.Draft) campaign = await db.LockAsync(app, id, ct);
+        var version = await db.PinnedVersionAsync(campaign.Batch.TemplateId, campaign.Batch.TemplateVersion, ct);
         var copy = campaign.Duplicate(version, clock.GetUtcNow());
         db.Add(copy);
         await db.SaveChangesAsync(ct);
         await RecipientImport.CopyAudienceAsync(db, campaign.BatchId, copy.BatchId, ct);
         await transaction.CommitAsync(ct);
         return copy;
+    }
+
+    public async Task<Campaign> CancelAsync(string id, CancellationToken ct)
+    {
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        var campaign = await db.LockAsync(app, id, ct);
+        campaign.Cancel(clock.GetUtcNow());
+        await db.SaveChangesAsync(ct);
+        await transaction.CommitAsync(ct);
+        return campaign;
     }
 
     public async Task DeleteAsync(string id, CancellationToken ct)

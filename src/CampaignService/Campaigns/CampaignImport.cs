@@ -4,7 +4,6 @@ using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 
 namespace CampaignService.Campaigns;
@@ -40,7 +39,7 @@ public sealed class CampaignImport(CampaignsDb db, CurrentApp app, IOptions<Limi
     {
         var campaign = await db.FindCampaignAsync(app, campaignId, ct);
         campaign.RequireDraft("given recipients");
-        var version = await db.TemplateVersions.AsNoTracking().SingleAsync(v => v.TemplateId == campaign.Batch.TemplateId && v.Version == campaign.Batch.TemplateVersion, ct);
+        var version = await db.PinnedVersionAsync(campaign.Batch.TemplateId, campaign.Batch.TemplateVersion, ct);
         return (campaign, new VariableSchema(version.Content.VariableSchema));
     }
 

@@ -17,7 +17,7 @@ public sealed class CampaignLauncher(CampaignsDb db, WorkSignal signal, TimeProv
         campaign.Launch(clock.GetUtcNow());
         var batch = campaign.Batch;
         var template = await db.Templates.AsNoTracking().SingleAsync(t => t.Id == batch.TemplateId, ct);
-        var version = await db.TemplateVersions.AsNoTracking().SingleAsync(v => v.TemplateId == batch.TemplateId && v.Version == batch.TemplateVersion, ct);
+        var version = await db.PinnedVersionAsync(batch.TemplateId, batch.TemplateVersion, ct);
         if (template.Status == TemplateStatus.Archived) throw new ApiException(Errors.TemplateArchived(template.TemplateId));
         if (version.ApprovedAt is null) throw new ApiException(Errors.TemplateNotApproved(template.TemplateId, version.Version));
 

@@ -32,7 +32,7 @@ public sealed class CampaignLedger
     public static async Task<CampaignLedger> OpenAsync(CampaignsDb db, CurrentApp app, string id, CancellationToken ct)
     {
         var campaign = await db.FindCampaignAsync(app, id, ct);
-        var version = await db.TemplateVersions.AsNoTracking().SingleAsync(v => v.TemplateId == campaign.Batch.TemplateId && v.Version == campaign.Batch.TemplateVersion, ct);
+        var version = await db.PinnedVersionAsync(campaign.Batch.TemplateId, campaign.Batch.TemplateVersion, ct);
         var numbers = await db.Channels.AsNoTracking().Where(c => c.AppNo == app.No).Select(c => new { c.Id, c.ChannelId, c.No }).ToListAsync(ct);
         return new CampaignLedger(db, campaign, version,
             numbers.SelectMany(c => new[] { (c.Id, c.No), (c.ChannelId, c.No) }).ToDictionary(c => c.Item1, c => c.No));

@@ -1,5 +1,4 @@
 using CampaignService.Common;
-using CampaignService.Data;
 using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.ModelBinding;
@@ -11,7 +10,7 @@ namespace CampaignService.Campaigns;
 [Route("api/campaigns/{id}")]
 [Tags("Campaigns")]
 [AllowScope(Scopes.Send)]
-public sealed class CampaignVerbsController(CampaignsDb db, CurrentApp app, CampaignViews views, CampaignDraft draft, CampaignLauncher launcher, TimeProvider clock) : ControllerBase
+public sealed class CampaignVerbsController(CurrentApp app, CampaignViews views, CampaignDraft draft, CampaignLauncher launcher) : ControllerBase
 {
     /// <summary>Starts sending now. Allowed from `draft`.</summary>
     /// <response code="202">Sending has begun; read the campaign to follow it.</response>
@@ -24,15 +23,7 @@ public sealed class CampaignVerbsController(CampaignsDb db, CurrentApp app, Camp
     /// <summary>Calls the campaign off for good. Allowed from `draft`.</summary>
     /// <response code="409">`ERR_INVALID_STATE`: sending has begun, or it ended.</response>
     [HttpPost("cancel")]
-    public async Task<One<CampaignView>> Cancel(string id, CancellationToken ct)
-    {
-        await using var transaction = await db.Database.BeginTransactionAsync(ct);
-        var campaign = await db.LockAsync(app, id, ct);
-        campaign.Cancel(clock.GetUtcNow());
-        await db.SaveChangesAsync(ct);
-        await transaction.CommitAsync(ct);
-        return new One<CampaignView>(await views.OfAsync(campaign, ct));
-    }
+    public async Task<One<CampaignView>> Cancel(string id, CancellationToken ct) => new(await views.OfAsync(await draft.CancelAsync(id, ct), ct));
 
     /// <summary>Makes a new draft with the same template version, variables and audience. Allowed from any state.</summary>
     [HttpPost("duplicate")]

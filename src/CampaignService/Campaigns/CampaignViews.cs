@@ -16,7 +16,8 @@ public sealed class CampaignViews(CampaignsDb db)
         if (campaigns.Count == 0) return [];
         var batches = campaigns.Select(c => c.BatchId).ToArray();
         var templates = campaigns.Select(c => c.Batch.TemplateId).Distinct().ToArray();
-        var versions = (await db.TemplateVersions.AsNoTracking().Where(v => templates.Contains(v.TemplateId)).ToListAsync(ct))
+        var numbers = campaigns.Select(c => c.Batch.TemplateVersion).Distinct().ToArray();
+        var versions = (await db.TemplateVersions.AsNoTracking().Where(v => templates.Contains(v.TemplateId) && numbers.Contains(v.Version)).ToListAsync(ct))
             .ToDictionary(v => (v.TemplateId, v.Version));
         await db.Database.OpenConnectionAsync(ct);
         try

@@ -53,7 +53,7 @@ internal readonly record struct CsvText(int Start, int LineFeeds)
                 throw CsvRefusal.Because(delimiterFault is null ? [encodingFault] : [delimiterFault, encodingFault]);
             }
 
-            // Where another delimiter stands, text seems to follow closing structure.
+            // In a file with another delimiter, quotes seem to stand in the middle of cells: that fault is named, not this one.
             if (delimiterFault is null && !structure.Read(text))
             {
                 throw CsvRefusal.Because(structure.Describe(spool));

@@ -35,7 +35,9 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     /// <summary>One recipient.</summary>
     [HttpGet("recipients/{userId}")]
     public async Task<One<RecipientView>> Get(string id, string userId, CancellationToken ct) =>
-        new(await (await CampaignLedger.OpenAsync(db, app, id, ct)).FindAsync(userId, ct) ?? throw new ApiException(Errors.NotFound("recipient", userId)));
+        // The server leaves %2F as it is, for a slash there would be taken for one of the path.
+        new(await (await CampaignLedger.OpenAsync(db, app, id, ct)).FindAsync(userId.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase).Trim(), ct)
+            ?? throw new ApiException(Errors.NotFound("recipient", userId)));
 
     /// <summary>The ledger in numbers: totals, and the reasons of everything that was not simply delivered.</summary>
     [HttpGet("recipients/summary")]

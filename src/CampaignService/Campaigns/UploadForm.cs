@@ -26,12 +26,17 @@ public sealed class UploadForm : IAsyncDisposable
         try
         {
             var parts = new MultipartReader(BoundaryOf(request), request.Body);
-            while (await parts.ReadNextSectionAsync(ct) is { } part)
+            // Every part counts against the limit, also one that nobody asked for.
+            for (var left = maxBytes + MaxFieldBytes; await NextPartAsync(parts, ct) is { } part;)
             {
                 var name = ContentDispositionHeaderValue.TryParse(part.ContentDisposition, out var disposition) ? HeaderUtilities.RemoveQuotes(disposition.Name).Value : null;
-                if (name == "file" && file is null) await CopyAsync(part.Body, file = Spool(), maxBytes, "The file", ct);
+                if (name == "file" && file is null) left -= await CopyAsync(part.Body, file = Spool(), Math.Min(left, maxBytes), ct);
                 else if (name == "campaignId" && campaignId is null) campaignId = await ReadFieldAsync(part.Body, ct);
-                else if (name is "file" or "campaignId") faults.Add($"{name}: is given twice");
+                else
+                {
+                    if (name is "file" or "campaignId") faults.Add($"{name}: is given twice");
+                    left -= await CopyAsync(part.Body, Stream.Null, left, ct);
+                }
             }
             if (file is null) faults.Add("file: is missing; send the CSV file as the part named file");
             if (string.IsNullOrWhiteSpace(campaignId)) faults.Add("campaignId: is missing; send the campaign's id as the part named campaignId");
@@ -39,14 +44,25 @@ public sealed class UploadForm : IAsyncDisposable
             file!.Position = 0;
             return new UploadForm(campaignId!.Trim(), file);
         }
-        catch (Exception e)
+        catch
         {
             if (file is not null) await file.DisposeAsync();
-            if (e is InvalidDataException or IOException and not BadHttpRequestException && !ct.IsCancellationRequested)
-            {
-                throw new ApiException(Errors.BadRequest($"body: is not a whole multipart form ({e.Message.TrimEnd('.')})"));
-            }
             throw;
+        }
+    }
+
+    private static Task<MultipartSection?> NextPartAsync(MultipartReader parts, CancellationToken ct) => ReadingAsync(() => parts.ReadNextSectionAsync(ct), ct);
+
+    /// <summary>A fault of the form is the caller's; one of the spool, such as a full disk, is ours.</summary>
+    private static async Task<T> ReadingAsync<T>(Func<Task<T>> read, CancellationToken ct)
+    {
+        try
+        {
+            return await read();
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException and not BadHttpRequestException && !ct.IsCancellationRequested)
+        {
+            throw new ApiException(Errors.BadRequest($"body: is not a whole multipart form ({e.Message.TrimEnd(' ', '.')})"));
         }
     }
 
@@ -73,21 +89,23 @@ public sealed class UploadForm : IAsyncDisposable
     private static async Task<string> ReadFieldAsync(Stream part, CancellationToken ct)
     {
         using var value = new MemoryStream();
-        await CopyAsync(part, value, MaxFieldBytes, "The part campaignId", ct);
+        await CopyAsync(part, value, MaxFieldBytes, ct);
         return System.Text.Encoding.UTF8.GetString(value.GetBuffer(), 0, (int)value.Length);
     }
 
-    private static async Task CopyAsync(Stream from, Stream to, long maxBytes, string what, CancellationToken ct)
+    /// <returns>How many bytes there were.</returns>
+    private static async Task<long> CopyAsync(Stream from, Stream to, long maxBytes, CancellationToken ct)
     {
         var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(64 * 1024);
         try
         {
             long total = 0;
-            for (int n; (n = await from.ReadAsync(buffer, ct)) > 0;)
+            for (int n; (n = await ReadingAsync(() => from.ReadAsync(buffer, ct).AsTask(), ct)) > 0;)
             {
-                if ((total += n) > maxBytes) throw new ApiException(Errors.TooLarge(what, maxBytes));
+                if ((total += n) > maxBytes) throw new ApiException(Errors.TooLarge("The upload, or a part of it,", maxBytes));
                 await to.WriteAsync(buffer.AsMemory(0, n), ct);
             }
+            return total;
         }
         finally
         {

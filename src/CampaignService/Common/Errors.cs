@@ -12,6 +12,8 @@ public static class Errors
 
     public static ApiError NotFound(string noun, string id) => new(404, "ERR_NOT_FOUND", $"There is no {noun} '{id}' in this app.");
 
+    public static ApiError NoSuchApp(string id) => new(404, "ERR_NOT_FOUND", $"There is no app '{id}'.");
+
     public static ApiError NoSuchRoute(string path) => new(404, "ERR_NOT_FOUND", $"There is nothing at {path}. The routes are listed at /swagger.");
 
     public static ApiError MethodNotAllowed(string method, string allowed) => new(405, "ERR_METHOD_NOT_ALLOWED",
@@ -41,7 +43,7 @@ public static class Errors
     public static ApiError UnsupportedMediaType(string expected) => new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", $"Send the body as {expected}.");
 
     public static ApiError Unavailable() => new(503, "ERR_UNAVAILABLE",
-        "The database cannot be reached at the moment. Nothing was changed; try again shortly.", RetryAfter: TimeSpan.FromSeconds(2));
+        "The database cannot be reached at the moment. If this call changes something, it may or may not have been done: read before you repeat it, shortly.", RetryAfter: TimeSpan.FromSeconds(2));
 
     public static ApiError OperationFailed() => new(500, "ERR_OPERATION_FAILED",
         "The service failed to do this. The fault is logged under the traceId given here.");

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -22,11 +23,15 @@ public static partial class Text
         : n > MaxUserId ? $"must have at most {MaxUserId} characters, this has {n}"
         : null;
 
-    /// <summary>A name turned into the form used in slugs: lower-case ASCII letters and digits, joined by single dashes.</summary>
+    /// <summary>
+    /// A name turned into the form used in slugs: lower-case ASCII letters and digits, joined by single dashes. A name without any gets
+    /// digits of its own hash, so that names in other scripts differ.
+    /// </summary>
     public static string Slug(string name)
     {
-        var slug = NotSlug().Replace(name.Normalize(NormalizationForm.FormKD).ToLowerInvariant(), "-").Trim('-');
-        return slug.Length == 0 ? "unnamed" : slug.Length > 80 ? slug[..80].TrimEnd('-') : slug;
+        var slug = NotSlug().Replace(name.ToLowerInvariant(), "-").Trim('-');
+        return slug.Length == 0 ? Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(name.Trim())))[..12]
+            : slug.Length > 80 ? slug[..80].TrimEnd('-') : slug;
     }
 
     /// <summary>White space around a text is no part of it; nothing but white space is no text at all.</summary>

@@ -10,7 +10,7 @@ namespace CampaignService.Data;
 
 /// <summary>
 /// The objects that are created, read and changed one by one. What moves by the thousand (recipients, chunks, exceptions, feed items)
-/// has tables made by the <c>Engine</c> migration and is reached by SQL in the files that the architecture test lists.
+/// has tables made by <c>EngineSchema</c> in the first migration and is reached by SQL in the files that the architecture test lists.
 /// </summary>
 public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbContext(options)
 {

@@ -14,6 +14,8 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource 
     {
         await using var scope = scopes.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
+        // A first look without the lock: a worker on its way to its next chunk must not wait behind whoever holds the batch.
+        if (await HasOpenChunkAsync(db, batchId, ct)) return false;
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
 
         // Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
@@ -46,10 +48,18 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource 
     private static async Task<bool> HasOpenChunkAsync(CampaignsDb db, long batchId, CancellationToken ct)
     {
         // chunks_open
-        await using var command = new NpgsqlCommand("SELECT EXISTS (SELECT 1 FROM chunks WHERE batch_id = $1 AND state <> 4)", db.Connection)
+        await db.Database.OpenConnectionAsync(ct);
+        try
         {
-            Parameters = { new() { Value = batchId } },
-        };
-        return (bool)(await command.ExecuteScalarAsync(ct))!;
+            await using var command = new NpgsqlCommand("SELECT EXISTS (SELECT 1 FROM chunks WHERE batch_id = $1 AND state <> 4)", db.Connection)
+            {
+                Parameters = { new() { Value = batchId } },
+            };
+            return (bool)(await command.ExecuteScalarAsync(ct))!;
+        }
+        finally
+        {
+            await db.Database.CloseConnectionAsync();
+        }
     }
 }

@@ -30,7 +30,7 @@ public sealed class BatchSources(IServiceScopeFactory scopes) : IFeedSources, ID
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
         var batch = await db.Batches.AsNoTracking().FirstOrDefaultAsync(b => b.Id == batchId, ct);
         if (batch is null) return null;
-        var version = await db.TemplateVersions.AsNoTracking().FirstAsync(v => v.TemplateId == batch.TemplateId && v.Version == batch.TemplateVersion, ct);
+        var version = await db.PinnedVersionAsync(batch.TemplateId, batch.TemplateVersion, ct);
         var schema = new VariableSchema(version.Content.VariableSchema);
         var channels = version.Content.Channels.ToDictionary(c => c.ChannelNo, c => new FeedChannel(
             c.ChannelId, c.Type, CompiledTemplate.Compile(c.Content.GetRawText(), schema).Bind(batch.VarNames, batch.Variables)));

@@ -22,7 +22,7 @@ public sealed record FeedRow(long Id, int ChannelNo, long SourceId, DateTimeOffs
         reader.GetFieldValue<string?[]>(5));
 }
 
-/// <summary>The time inside a feed item's id: milliseconds since 2024, above 22 bits of a sequence.</summary>
+/// <summary>The time inside a feed item's id: milliseconds since 2024, above a block and a place in it, 11 bits each.</summary>
 public static class FeedTime
 {
     /// <summary>The first time that an id can carry.</summary>

@@ -180,7 +180,7 @@ internal sealed class TemplateCompiler(VariableSchema schema)
     private void AddUnknown(Token token, string asItStands)
     {
         _unknown.Add(new UnknownToken(Pointer(), token.Position, asItStands));
-        JsonText.Escape(token.Fallback ?? asItStands, _literal);
+        JsonText.Escape(asItStands, _literal);
     }
 
     private void AddQuoted(string text)

@@ -34,6 +34,10 @@ public static class TemplateLookup
         return query.TagMatch == TagMatch.All ? rows.Where(t => tags.All(tag => t.Tags.Contains(tag))) : rows.Where(t => t.Tags.Any(tag => tags.Contains(tag)));
     }
 
+    /// <summary>A version that something else has pinned: it is there.</summary>
+    public static Task<TemplateVersion> PinnedVersionAsync(this CampaignsDb db, string templateId, int version, CancellationToken ct) =>
+        db.TemplateVersions.AsNoTracking().SingleAsync(v => v.TemplateId == templateId && v.Version == version, ct);
+
     /// <summary>The version asked for; else the newest approved one; else, as long as none is approved, the newest.</summary>
     /// <exception cref="ApiException">404: the template has no such version.</exception>
     public static async Task<TemplateVersion> FindVersionAsync(this CampaignsDb db, Template template, int? version, CancellationToken ct)

@@ -40,11 +40,6 @@ internal sealed record Slot(int Variable, SlotForm Form, byte[][] Path, string? 
             JsonText.Escape(Fallback, output);
             return;
         }
-        if (Fallback is null)
-        {
-            output.Write("null"u8);
-            return;
-        }
         output.Write("\""u8);
         JsonText.Escape(Fallback, output);
         output.Write("\""u8);

@@ -49,6 +49,8 @@ public sealed class ApiKey
         {
             builder.HasKey(k => k.Id);
             builder.HasIndex(k => new { k.AppNo, k.Id });
+            // The same key twice would outlive the deletion of one of its rows.
+            builder.HasIndex(k => new { k.AppNo, k.Hash }).IsUnique();
             builder.HasOne<App>().WithMany().HasForeignKey(k => k.AppNo).OnDelete(DeleteBehavior.Restrict);
         }
     }

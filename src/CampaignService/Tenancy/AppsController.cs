@@ -73,7 +73,7 @@ public sealed class AppsController(CampaignsDb db, TimeProvider clock, KnownKeys
     }
 
     private async Task<App> FindAsync(string id, CancellationToken ct) =>
-        await db.Apps.FirstOrDefaultAsync(a => a.Id == id, ct) ?? throw new ApiException(Errors.NotFound("app", id));
+        await db.Apps.FirstOrDefaultAsync(a => a.Id == id, ct) ?? throw new ApiException(Errors.NoSuchApp(id));
 }
 
 /// <summary>A new app.</summary>

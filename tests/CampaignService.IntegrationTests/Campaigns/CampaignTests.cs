@@ -234,6 +234,8 @@ public sealed class CampaignTests(TestService service) : IClassFixture<TestServi
     {
         var id = await InStateAsync("draft");
         (await Api.PostAsync($"/api/campaigns/{id}/send", new { scheduledAt = "2099-01-01T00:00:00Z" })).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+        (await Api.PostAsync($"/api/campaigns/{id}/send", new { stopAt = "2099-01-01T00:00:00Z" })).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+        (await Api.PostAsync("/api/campaigns", new { name = "x", templateId = "x", audience = new { allUsers = true } })).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
         (await Api.PostAsync($"/api/campaigns/{id}/send", "{}")).ShouldBe(HttpStatusCode.Accepted);
     }
 

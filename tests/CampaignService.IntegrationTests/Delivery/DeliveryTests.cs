@@ -212,6 +212,49 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         (await Api.PostAsync($"/api/campaigns/{id}/send")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
     }
 
+    [Fact]
+    public async Task Every_row_of_a_file_is_read_in_its_users_feed_with_its_own_text()
+    {
+        var id = await SendAsync(await DraftAsync(250));
+        await service.DeliverAsync();
+        for (var i = 0; i < 250; i++) await ShouldReadAsync(id, i);
+    }
+
+    [Fact]
+    public async Task A_hundred_thousand_rows_arrive_in_a_hundred_thousand_feeds()
+    {
+        var id = await SendAsync(await DraftAsync(100_000));
+        var worker = service.Services.GetRequiredService<DeliveryWorker>();
+        await Task.WhenAll(worker.DeliverAllAsync(CancellationToken.None), worker.DeliverAllAsync(CancellationToken.None));
+        await ShouldHaveServedEverybodyOnceAsync(id, 100_000);
+        Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
+        for (var i = 0; i < 100_000; i += 1999) await ShouldReadAsync(id, i);
+    }
+
+    [Fact]
+    public async Task Work_goes_on_while_somebody_holds_the_batch()
+    {
+        var id = await SendAsync(await DraftAsync(6_000));
+        await using var connection = await service.Db.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        await using var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await BatchOfAsync(id) } } };
+        await hold.ExecuteScalarAsync();
+        var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
+        Assert.NotNull(await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: true, CancellationToken.None));
+        Assert.False(await service.Services.GetRequiredService<BatchFinisher>().TryFinishAsync(chunk!.BatchId, CancellationToken.None));
+        await transaction.RollbackAsync();
+        await ExpireLeasesAsync();
+        await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+        await service.DeliverAsync();
+    }
+
+    private async Task ShouldReadAsync(string campaign, int recipient)
+    {
+        var feed = (await service.As($"u{recipient:000000}").GetAsync("/api/notification-feed?limit=100")).ShouldBe(HttpStatusCode.OK).Data;
+        var content = feed.EnumerateArray().Single(i => i.GetProperty("campaignId").GetString() == campaign).GetProperty("content");
+        Assert.Equal(($"Hello Name {recipient}", $"How is Town {recipient}?"), (content.GetProperty("title").GetString(), content.GetProperty("body").GetString()));
+    }
+
     /// <summary>A draft with so many recipients; the first few lack the required name.</summary>
     private async Task<string> DraftAsync(int recipients, int missing = 0)
     {

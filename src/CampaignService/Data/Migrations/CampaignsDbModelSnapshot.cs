@@ -363,6 +363,10 @@ namespace CampaignService.Data.Migrations
                     b.HasKey("Id")
                         .HasName("pk_api_keys");
 
+                    b.HasIndex("AppNo", "Hash")
+                        .IsUnique()
+                        .HasDatabaseName("ix_api_keys_app_no_hash");
+
                     b.HasIndex("AppNo", "Id")
                         .HasDatabaseName("ix_api_keys_app_no_id");
 

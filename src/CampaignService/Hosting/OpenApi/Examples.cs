@@ -34,7 +34,7 @@ public sealed class Examples : IOperationFilter
     private const string Csv = """
         user_id,channel_id,status,reason,detail,attempts,at
         ann,inbox,delivered,,,1,2026-03-01T09:00:00.000Z
-        bob,inbox,skipped,missing_variable,name,1,2026-03-01T09:00:00.000Z
+        bob,inbox,skipped,missing_variable,name,0,2026-03-01T09:00:00.000Z
 
         """;
 

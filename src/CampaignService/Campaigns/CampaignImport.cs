@@ -14,9 +14,6 @@ namespace CampaignService.Campaigns;
 /// </summary>
 public sealed class CampaignImport(CampaignsDb db, CurrentApp app, IOptions<Limits> limits)
 {
-    /// <summary>As many faults in the values of recipients are listed; the rest says the same again.</summary>
-    private const int MaxFaults = 100;
-
     public async Task<AddedRecipients> AddAsync(string campaignId, AddRecipients body, CancellationToken ct)
     {
         var (campaign, schema) = await OpenAsync(campaignId, ct);
@@ -64,6 +61,7 @@ public sealed class CampaignImport(CampaignsDb db, CurrentApp app, IOptions<Limi
         var (given, faults) = (new Dictionary<string, Dictionary<string, JsonElement>>(), new List<string>());
         foreach (var (id, values) in body.UserVariables ?? [])
         {
+            if (faults.Count >= JsonFaults.MaxFaults) break;
             if (!ids.Contains(id.Trim())) faults.Add($"userVariables.{id}: is not in userIds");
             else if (values is null) faults.Add($"userVariables.{id}: must be an object");
             else if (!given.TryAdd(id.Trim(), values)) faults.Add($"userVariables.{id}: stands there twice, but for white space");
@@ -75,9 +73,9 @@ public sealed class CampaignImport(CampaignsDb db, CurrentApp app, IOptions<Limi
         {
             held.Clear();
             if (given.GetValueOrDefault(userId) is { } values) VariableValues.Read(schema, values, $"userVariables.{userId}", held, faults);
-            if (faults.Count >= MaxFaults) break;
+            if (faults.Count >= JsonFaults.MaxFaults) break;
             rows.Add(userId, [.. columns.Select(held.GetValueOrDefault)]);
         }
-        return faults.Count == 0 ? rows : throw new ApiException(Errors.BadRequest([.. faults.Take(MaxFaults)]));
+        return faults.Count == 0 ? rows : throw new ApiException(Errors.BadRequest(faults));
     }
 }

@@ -8,56 +8,62 @@ using CampaignService.Tenancy;
 using CsvHelper;
 using CsvHelper.Configuration;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage;
 
 namespace CampaignService.Campaigns;
 
-/// <summary>The ledger of one campaign, in the words of the API.</summary>
-public sealed class CampaignLedger
+/// <summary>The ledger of one campaign as of one moment, in the words of the API: campaign, chunks and recipients are read from one snapshot.</summary>
+public sealed class CampaignLedger : IAsyncDisposable
 {
     private static readonly string[] Header = ["user_id", "channel_id", "status", "reason", "detail", "attempts", "at"];
 
     private readonly CampaignsDb _db;
+    private readonly IDbContextTransaction _snapshot;
+    private readonly RecipientLedger _ledger;
     private readonly Campaign _campaign;
     private readonly VariableSchema _schema;
     private readonly Dictionary<int, ChannelName> _channels;
     private readonly Dictionary<string, int> _numbers;
 
-    private CampaignLedger(CampaignsDb db, Campaign campaign, TemplateVersion version, Dictionary<string, int> numbers)
+    private CampaignLedger(CampaignsDb db, IDbContextTransaction snapshot, Campaign campaign, TemplateVersion version, Dictionary<string, int> numbers)
     {
-        (_db, _campaign, _numbers) = (db, campaign, numbers);
+        (_db, _snapshot, _campaign, _numbers) = (db, snapshot, campaign, numbers);
         _schema = new VariableSchema(version.Content.VariableSchema);
         _channels = CampaignViews.ChannelsOf(version);
+        _ledger = new RecipientLedger(db.Connection, campaign.BatchId, [.. _channels.Keys]);
     }
 
     public static async Task<CampaignLedger> OpenAsync(CampaignsDb db, CurrentApp app, string id, CancellationToken ct)
     {
+        var snapshot = await db.Database.BeginTransactionAsync(IsolationLevel.RepeatableRead, ct);
         var campaign = await db.FindCampaignAsync(app, id, ct);
         var version = await db.PinnedVersionAsync(campaign.Batch.TemplateId, campaign.Batch.TemplateVersion, ct);
         var numbers = await db.Channels.AsNoTracking().Where(c => c.AppNo == app.No).Select(c => new { c.Id, c.ChannelId, c.No }).ToListAsync(ct);
-        return new CampaignLedger(db, campaign, version,
+        return new CampaignLedger(db, snapshot, campaign, version,
             numbers.SelectMany(c => new[] { (c.Id, c.No), (c.ChannelId, c.No) }).ToDictionary(c => c.Item1, c => c.No));
     }
+
+    public ValueTask DisposeAsync() => _snapshot.DisposeAsync();
 
     /// <summary>The number of a channel given by id or slug.</summary>
     /// <exception cref="ApiException">404: the app has no such channel.</exception>
     public int? ChannelNo(string? idOrSlug) =>
         idOrSlug is null ? null : _numbers.TryGetValue(idOrSlug, out var no) ? no : throw new ApiException(Errors.NotFound("channel", idOrSlug));
 
-    public Task<List<RecipientView>> TakeAsync(LedgerFilter filter, string? after, int count, CancellationToken ct) => InSnapshotAsync(async ledger =>
+    public async Task<List<RecipientView>> TakeAsync(LedgerFilter filter, string? after, int count, CancellationToken ct)
     {
-        var views = new List<RecipientView>(count);
-        await foreach (var entry in ledger.ReadAsync(filter, after, count, ct))
+        var views = new List<RecipientView>();
+        await foreach (var entry in _ledger.ReadAsync(filter, after, count, ct))
         {
             views.Add(View(entry));
             if (views.Count == count) break;
         }
         return views;
-    }, ct);
+    }
 
-    public Task<RecipientView?> FindAsync(string userId, CancellationToken ct) =>
-        InSnapshotAsync(async ledger => await ledger.FindAsync(userId, ct) is { } entry ? View(entry) : null, ct);
+    public async Task<RecipientView?> FindAsync(string userId, CancellationToken ct) => await _ledger.FindAsync(userId, ct) is { } entry ? View(entry) : null;
 
-    public Task<SummaryView> SummaryAsync(CancellationToken ct) => InSnapshotAsync(async _ =>
+    public async Task<SummaryView> SummaryAsync(CancellationToken ct)
     {
         var sums = (await BatchTotals.ReadAsync(_db.Connection, [_campaign.BatchId], ct)).GetValueOrDefault(_campaign.BatchId)
             ?? BatchTotals.AllPending(_campaign.Batch.Total, _channels.Keys);
@@ -65,10 +71,10 @@ public sealed class CampaignLedger
         var exclusions = await ExclusionCounts.ReadAsync(_db.Connection, _campaign.BatchId, ct);
         return new SummaryView(TotalsView.Of(sums, _channels),
             [.. reasons.Select(r => new ReasonView(_channels[r.ChannelNo].ChannelId, r.Status, r.Reason, r.Count))], exclusions);
-    }, ct);
+    }
 
-    /// <summary>Writes every message as a line. All of it is read from one snapshot, so it balances even while sending goes on.</summary>
-    public Task ExportAsync(Stream output, CancellationToken ct) => InSnapshotAsync(async ledger =>
+    /// <summary>Writes every message as a line.</summary>
+    public async Task ExportAsync(Stream output, CancellationToken ct)
     {
         await using var text = new StreamWriter(output, new System.Text.UTF8Encoding(false), 32 * 1024, leaveOpen: true);
         await using var csv = new CsvWriter(text, new CsvConfiguration(CultureInfo.InvariantCulture)
@@ -80,7 +86,7 @@ public sealed class CampaignLedger
         }, leaveOpen: true);
         foreach (var header in Header) csv.WriteField(header);
         await csv.NextRecordAsync();
-        await foreach (var entry in ledger.ReadAsync(new LedgerFilter(), after: null, ChunkPlanner.ChunkSize, ct))
+        await foreach (var entry in _ledger.ReadAsync(new LedgerFilter(), after: null, ChunkPlanner.ChunkSize, ct))
         {
             foreach (var message in entry.Messages)
             {
@@ -94,14 +100,6 @@ public sealed class CampaignLedger
                 await csv.NextRecordAsync();
             }
         }
-        return 0;
-    }, ct);
-
-    /// <summary>Reads chunks and recipients as of one moment.</summary>
-    private async Task<T> InSnapshotAsync<T>(Func<RecipientLedger, Task<T>> read, CancellationToken ct)
-    {
-        await using var snapshot = await _db.Database.BeginTransactionAsync(IsolationLevel.RepeatableRead, ct);
-        return await read(new RecipientLedger(_db.Connection, _campaign.BatchId, [.. _channels.Keys]));
     }
 
     private RecipientView View(LedgerEntry entry)

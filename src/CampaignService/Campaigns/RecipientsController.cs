@@ -26,7 +26,7 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     {
         var list = $"recipients:{app.No}:{id}";
         var after = cursors.Decode(list, query.Cursor);
-        var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
+        await using var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
         var filter = new LedgerFilter(query.Status, ledger.ChannelNo(query.ChannelId), query.Search);
         var rows = await ledger.TakeAsync(filter, after, query.Limit + 1, ct);
         return Page.Of(rows, query.Limit, r => r, r => cursors.Encode(list, r.UserId));
@@ -34,14 +34,20 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
 
     /// <summary>One recipient.</summary>
     [HttpGet("recipients/{userId}")]
-    public async Task<One<RecipientView>> Get(string id, string userId, CancellationToken ct) =>
+    public async Task<One<RecipientView>> Get(string id, string userId, CancellationToken ct)
+    {
+        await using var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
         // The server leaves %2F as it is, for a slash there would be taken for one of the path.
-        new(await (await CampaignLedger.OpenAsync(db, app, id, ct)).FindAsync(userId.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase).Trim(), ct)
-            ?? throw new ApiException(Errors.NotFound("recipient", userId)));
+        return new(await ledger.FindAsync(userId.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase).Trim(), ct) ?? throw new ApiException(Errors.NotFound("recipient", userId)));
+    }
 
     /// <summary>The ledger in numbers: totals, and the reasons of everything that was not simply delivered.</summary>
     [HttpGet("recipients/summary")]
-    public async Task<One<SummaryView>> Summary(string id, CancellationToken ct) => new(await (await CampaignLedger.OpenAsync(db, app, id, ct)).SummaryAsync(ct));
+    public async Task<One<SummaryView>> Summary(string id, CancellationToken ct)
+    {
+        await using var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
+        return new(await ledger.SummaryAsync(ct));
+    }
 
     /// <summary>The whole ledger as CSV, a line for each message, streamed.</summary>
     /// <remarks>Cells that begin with `=`, `+`, `-` or `@` get a `'` before them, so that no spreadsheet takes them for a formula.</remarks>
@@ -50,9 +56,13 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     [ProducesResponseType<string>(200)]
     public async Task Export(string id, CancellationToken ct)
     {
-        var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
+        // Spooled first: who reads slowly must not keep a connection of the database's for as long.
+        await using var file = Spool.Open();
+        await using (var ledger = await CampaignLedger.OpenAsync(db, app, id, ct)) await ledger.ExportAsync(file, ct);
+        file.Position = 0;
         Response.ContentType = "text/csv; charset=utf-8";
         Response.Headers.ContentDisposition = $"attachment; filename=\"{id}-recipients.csv\"";
-        await ledger.ExportAsync(Response.BodyWriter.AsStream(leaveOpen: true), ct);
+        Response.ContentLength = file.Length;
+        await file.CopyToAsync(Response.Body, ct);
     }
 }

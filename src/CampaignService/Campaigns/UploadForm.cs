@@ -7,7 +7,7 @@ namespace CampaignService.Campaigns;
 /// <summary>The two parts of an upload, in whichever order they came. The file is spooled to disk: the body is never held in memory.</summary>
 public sealed class UploadForm : IAsyncDisposable
 {
-    private const int MaxFieldBytes = 1024;
+    private const int MaxFieldBytes = 1024, PartOverhead = 64;
 
     private UploadForm(string campaignId, Stream file) => (CampaignId, File) = (campaignId, file);
 
@@ -27,16 +27,13 @@ public sealed class UploadForm : IAsyncDisposable
         {
             var parts = new MultipartReader(BoundaryOf(request), request.Body);
             // Every part counts against the limit, also one that nobody asked for.
-            for (var left = maxBytes + MaxFieldBytes; await NextPartAsync(parts, ct) is { } part;)
+            for (var left = maxBytes + MaxFieldBytes; left >= 0 && await NextPartAsync(parts, ct) is { } part;)
             {
                 var name = ContentDispositionHeaderValue.TryParse(part.ContentDisposition, out var disposition) ? HeaderUtilities.RemoveQuotes(disposition.Name).Value : null;
-                if (name == "file" && file is null) left -= await CopyAsync(part.Body, file = Spool(), Math.Min(left, maxBytes), ct);
+                if (name == "file" && file is null) left -= await CopyAsync(part.Body, file = Spool.Open(), Math.Min(left, maxBytes), ct);
                 else if (name == "campaignId" && campaignId is null) campaignId = await ReadFieldAsync(part.Body, ct);
-                else
-                {
-                    if (name is "file" or "campaignId") faults.Add($"{name}: is given twice");
-                    left -= await CopyAsync(part.Body, Stream.Null, left, ct);
-                }
+                else if (name is "file" or "campaignId") throw new ApiException(Errors.BadRequest($"{name}: is given twice"));
+                else left -= PartOverhead + await CopyAsync(part.Body, Stream.Null, left, ct);
             }
             if (file is null) faults.Add("file: is missing; send the CSV file as the part named file");
             if (string.IsNullOrWhiteSpace(campaignId)) faults.Add("campaignId: is missing; send the campaign's id as the part named campaignId");
@@ -74,16 +71,6 @@ public sealed class UploadForm : IAsyncDisposable
             return boundary;
         }
         throw new ApiException(Errors.UnsupportedMediaType("multipart/form-data with the parts file and campaignId"));
-    }
-
-    /// <summary>A file that is gone when it is closed; where the system allows it, its name is gone at once, so that a kill -9 leaves nothing either.</summary>
-    private static FileStream Spool()
-    {
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Options = FileOptions.DeleteOnClose | FileOptions.Asynchronous };
-        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        var file = new FileStream(Path.Combine(Path.GetTempPath(), $"campaigns-{Guid.NewGuid():N}.csv"), options);
-        if (!OperatingSystem.IsWindows()) System.IO.File.Delete(file.Name);
-        return file;
     }
 
     private static async Task<string> ReadFieldAsync(Stream part, CancellationToken ct)

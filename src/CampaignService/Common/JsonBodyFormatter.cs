@@ -86,7 +86,7 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     private static async Task<ReadOnlyMemory<byte>> ReadAllAsync(HttpContext http)
     {
         if (http.Request.ContentLength > MaxBytes) throw new ApiException(Errors.TooLarge("The body", MaxBytes));
-        var body = new ArrayBufferWriter<byte>((int)Math.Clamp(http.Request.ContentLength ?? 4096, 256, MaxBytes));
+        var body = new ArrayBufferWriter<byte>((int)Math.Clamp(http.Request.ContentLength ?? 4096, 256, 64 * 1024));
         while (true)
         {
             var read = await http.Request.Body.ReadAsync(body.GetMemory(4096), http.RequestAborted);

@@ -8,6 +8,11 @@ namespace CampaignService.Common;
 /// </summary>
 public static class JsonFaults
 {
+    /// <summary>As many faults are told of one body: who has more repeats one, and naming millions would cost the service its memory.</summary>
+    public const int MaxFaults = 100;
+
+    private const int MaxNameInPath = 100;
+
     /// <summary>Reads what can be read of <paramref name="body"/>; what cannot is left out of the object and named in <paramref name="faults"/>.</summary>
     public static object? Read(Type type, JsonElement body, JsonSerializerOptions options, List<string> faults) => Read(type, body, "", options, faults);
 
@@ -22,7 +27,11 @@ public static class JsonFaults
                 break;
             case JsonValueKind.Array:
                 var i = 0;
-                foreach (var item in element.EnumerateArray()) FindBadText(item, $"{path}[{i++}]", faults);
+                foreach (var item in element.EnumerateArray())
+                {
+                    if (faults.Count >= MaxFaults) return;
+                    FindBadText(item, $"{path}[{i++}]", faults);
+                }
                 break;
             case JsonValueKind.Object:
                 foreach (var member in element.EnumerateObject())
@@ -46,7 +55,11 @@ public static class JsonFaults
         {
             var before = faults.Count;
             var i = 0;
-            foreach (var item in value.EnumerateArray()) Read(elementType, item, $"{path}[{i++}]", options, faults);
+            foreach (var item in value.EnumerateArray())
+            {
+                Read(elementType, item, $"{path}[{i++}]", options, faults);
+                if (faults.Count >= MaxFaults) break;
+            }
             if (faults.Count > before) return null;
         }
         try
@@ -150,7 +163,11 @@ public static class JsonFaults
         }
     }
 
-    private static string Join(string path, string name) => path.Length == 0 ? name : $"{path}.{name}";
+    private static string Join(string path, string name)
+    {
+        if (name.Length > MaxNameInPath) name = name[..MaxNameInPath] + "…";
+        return path.Length == 0 ? name : $"{path}.{name}";
+    }
 
     private static string Named(string path) => path.Length == 0 ? "body" : path;
 }

@@ -44,6 +44,6 @@ public static partial class Text
     [GeneratedRegex("[^a-z0-9]+")]
     private static partial Regex NotSlug();
 
-    [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
+    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}\z")]
     public static partial Regex SlugForm();
 }

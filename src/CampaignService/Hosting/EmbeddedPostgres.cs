@@ -109,6 +109,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         Password = _password,
         Database = database,
         SslMode = SslMode.Disable,
+        // Never a password in clear: whoever listens on this port after our server died would learn it.
+        RequireAuth = "ScramSHA256",
     }.ConnectionString;
 
     private async Task OwnOrAttachAsync(CancellationToken ct)

@@ -8,7 +8,7 @@ public static class HealthProbe
     /// <summary>The exit code: 0 when <c>/health/live</c> answers 200 within 3 s.</summary>
     public static async Task<int> RunAsync()
     {
-        using var client = new HttpMessageInvoker(new SocketsHttpHandler());
+        using var client = new HttpMessageInvoker(new SocketsHttpHandler { UseProxy = false });
         using var request = new HttpRequestMessage(HttpMethod.Get, LiveAddress(Environment.GetEnvironmentVariable("ASPNETCORE_URLS")));
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(3));
         try

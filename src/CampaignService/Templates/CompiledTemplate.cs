@@ -13,7 +13,7 @@ public sealed record TemplateFault(string JsonPointer, int? Position, string Mes
         (JsonPointer.Length == 0 ? "" : $"{JsonPointer} ") + (Position is null ? "" : $"at position {Position}: ") + Message;
 }
 
-/// <summary>A token whose variable is in no schema: it stays as it stands in the message, or is its fallback when it has one.</summary>
+/// <summary>A token whose variable is in no schema: it stays as it stands in the message.</summary>
 /// <param name="JsonPointer">JSON pointer (RFC 6901) of the string it stands in.</param>
 /// <param name="Position">Where in that string, in UTF-16 units, counted from 0.</param>
 /// <param name="Text">The token as it stands, braces included.</param>

@@ -179,7 +179,7 @@ internal sealed class TemplateCompiler(VariableSchema schema)
 
     private void AddUnknown(Token token, string asItStands)
     {
-        _unknown.Add(new UnknownToken(Pointer(), token.Position, asItStands));
+        if (_unknown.Count < CompiledTemplate.MaxFaults) _unknown.Add(new UnknownToken(Pointer(), token.Position, asItStands));
         JsonText.Escape(asItStands, _literal);
     }
 

@@ -13,6 +13,7 @@ public static class VariableValues
     {
         foreach (var (key, value) in given)
         {
+            if (faults.Count >= JsonFaults.MaxFaults) return;
             if (schema.Find(key) is not { } variable)
             {
                 faults.Add($"{path}.{key}: is not a variable of the template; it has {(schema.Variables.Count == 0 ? "none" : string.Join(", ", schema.Variables.Select(v => v.Key)))}");

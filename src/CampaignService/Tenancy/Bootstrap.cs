@@ -44,9 +44,9 @@ public sealed class Bootstrap(CampaignsDb db, TimeProvider clock, IConfiguration
                 await db.SaveChangesAsync(ct);
                 return;
             }
-            catch (DbUpdateException) when (attempt == 1)
+            catch (DbUpdateException) when (attempt < 3)
             {
-                // Another process starting at the same moment made the app first.
+                // Another process starting at the same moment made the app, or then the key, first.
                 db.ChangeTracker.Clear();
             }
         }

@@ -1,7 +1,7 @@
 using CampaignService.Common;
 using CampaignService.Delivery;
-using CampaignService.Tenancy;
 using CampaignService.Templates;
+using CampaignService.Tenancy;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 

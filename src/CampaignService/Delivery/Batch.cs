@@ -1,6 +1,6 @@
 using CampaignService.Data;
-using CampaignService.Tenancy;
 using CampaignService.Templates;
+using CampaignService.Tenancy;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 

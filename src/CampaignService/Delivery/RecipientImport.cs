@@ -56,7 +56,10 @@ public static class RecipientImport
         }
         await CopyAsync(connection, $"COPY arriving {Into}", batch, rows, positions, ct);
         await using var merge = new NpgsqlCommand(
-            "INSERT INTO recipients (batch_id, user_id, vars) SELECT batch_id, user_id, vars FROM arriving ON CONFLICT DO NOTHING", connection) { CommandTimeout = 0 };
+            "INSERT INTO recipients (batch_id, user_id, vars) SELECT batch_id, user_id, vars FROM arriving ON CONFLICT DO NOTHING", connection)
+        {
+            CommandTimeout = 0,
+        };
         return await merge.ExecuteNonQueryAsync(ct);
     }
 

@@ -13,7 +13,7 @@ public sealed class DatabaseChoice : IAsyncDisposable
     private const string FallbackRoot = "/var/lib/campaigns";
 
     /// <summary>The pool's settings that the service is measured with; a connection string that sets them itself wins.</summary>
-    private static readonly (string Keyword, object Value)[] _defaults =
+    private static readonly (string Keyword, object Value)[] Defaults =
         [("Maximum Pool Size", 32), ("Max Auto Prepare", 50), ("No Reset On Close", true)];
 
     private readonly EmbeddedPostgres? _embedded;
@@ -45,7 +45,7 @@ public sealed class DatabaseChoice : IAsyncDisposable
         try
         {
             var builder = new NpgsqlConnectionStringBuilder(connectionString);
-            foreach ((string keyword, object value) in _defaults)
+            foreach ((string keyword, object value) in Defaults)
                 if (!builder.ShouldSerialize(keyword))
                     builder[keyword] = value;
             return builder.ConnectionString;

@@ -31,8 +31,8 @@ public sealed record EmbeddedPostgresOptions
 public sealed class EmbeddedPostgres : IAsyncDisposable
 {
     private const string Role = "campaigns";
-    private static readonly TimeSpan _passingTrouble = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan _ownerStarting = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan PassingTrouble = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan OwnerStarting = TimeSpan.FromMinutes(2);
 
     private readonly EmbeddedPostgresOptions _options;
     private readonly ILogger _logger;
@@ -126,9 +126,9 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
 
             if (await IsOursAsync(ct) == true)
                 return;
-            if (waited.Elapsed > _ownerStarting)
+            if (waited.Elapsed > OwnerStarting)
             {
-                throw new DatabaseStartException($"Another process has held {_files.Data}.lock for {_ownerStarting.TotalMinutes} minutes, "
+                throw new DatabaseStartException($"Another process has held {_files.Data}.lock for {OwnerStarting.TotalMinutes} minutes, "
                     + $"but the server in {_files.Data} does not answer. End that process, or look into {_files.Data}/server.log.");
             }
         }
@@ -194,7 +194,7 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     /// <summary>Its guard is about to stop it or was killed itself. Either way it has to be gone before ours starts.</summary>
     private async Task StopOrphanAsync(PostgresBinaries binaries, CancellationToken ct)
     {
-        for (var waited = Stopwatch.StartNew(); waited.Elapsed < _passingTrouble; await Task.Delay(50, ct))
+        for (var waited = Stopwatch.StartNew(); waited.Elapsed < PassingTrouble; await Task.Delay(50, ct))
         {
             bool? ours = await IsOursAsync(ct);
             if (ours == true)
@@ -263,7 +263,7 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
             // A server killed a moment ago may still be seen by the new one, until its last process is gone.
             bool passing = portTaken || log.Contains("postmaster.pid\" already exists", StringComparison.Ordinal)
                 || log.Contains("pre-existing shared memory block", StringComparison.Ordinal);
-            if (!passing || trying.Elapsed > _passingTrouble)
+            if (!passing || trying.Elapsed > PassingTrouble)
                 throw new DatabaseStartException(await WhyNotStartedAsync(log.Length > 0 ? log : outcome.Said, ct));
         }
     }

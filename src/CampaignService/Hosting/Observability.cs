@@ -19,9 +19,8 @@ public static class Observability
             // "Was challenged", for each 401: the request's own line says so.
             .MinimumLevel.Override(typeof(ApiKeyAuthentication).FullName!, LogEventLevel.Warning)
             .MinimumLevel.Override(typeof(OperatorAuthentication).FullName!, LogEventLevel.Warning)
-            .MinimumLevel.Override("Microsoft.EntityFrameworkCore", LogEventLevel.Warning)
-            // A failed command throws, and what throws is logged where it is handled; on a fresh database one failure is expected.
-            .MinimumLevel.Override("Microsoft.EntityFrameworkCore.Database.Command", LogEventLevel.Fatal)
+            // What fails in EF throws, and what throws is logged where it is handled; much of it is a refusal and no fault.
+            .MinimumLevel.Override("Microsoft.EntityFrameworkCore", LogEventLevel.Fatal)
             .MinimumLevel.Override("Npgsql", LogEventLevel.Warning)
             // The exception handler logs a fault once, with its route; the middleware around it would log it again with the path.
             .MinimumLevel.Override("Microsoft.AspNetCore.Diagnostics.ExceptionHandlerMiddleware", LogEventLevel.Fatal)

@@ -11,10 +11,10 @@ internal sealed partial record PostgresBinaries(string Directory, int Major)
     /// <summary>The oldest version that the service's SQL runs on.</summary>
     public const int OldestMajor = 13;
 
-    private static readonly string[] _programs = ["postgres", "initdb", "pg_ctl"];
+    private static readonly string[] Programs = ["postgres", "initdb", "pg_ctl"];
 
     /// <summary>Where packages put their server programs: a folder, the pattern of the version's folder in it, and what follows.</summary>
-    private static readonly (string Root, string Pattern, string Below)[] _packageFolders =
+    private static readonly (string Root, string Pattern, string Below)[] PackageFolders =
     [
         ("/usr/lib/postgresql", "*", "bin"),
         ("/usr", "pgsql-*", "bin"),
@@ -45,7 +45,7 @@ internal sealed partial record PostgresBinaries(string Directory, int Major)
         if (Environment.GetEnvironmentVariable("PGBIN") is { Length: > 0 } chosen)
             return [chosen];
         string[] path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
-        return path.Concat(_packageFolders
+        return path.Concat(PackageFolders
             .Where(place => System.IO.Directory.Exists(place.Root))
             .SelectMany(place => System.IO.Directory.EnumerateDirectories(place.Root, place.Pattern)
                 .Select(version => Path.Combine(version, place.Below))));
@@ -59,7 +59,7 @@ internal sealed partial record PostgresBinaries(string Directory, int Major)
         string server = File.ResolveLinkTarget(Path.Combine(directory, "postgres"), returnFinalTarget: true)?.FullName
             ?? Path.Combine(directory, "postgres");
         string real = Path.GetDirectoryName(server)!;
-        return Array.TrueForAll(_programs, name => File.Exists(Path.Combine(real, name))) ? new(real, MajorOf(real)) : null;
+        return Array.TrueForAll(Programs, name => File.Exists(Path.Combine(real, name))) ? new(real, MajorOf(real)) : null;
     }
 
     /// <summary>Asking the program costs a process, so only a folder whose name does not say it is asked.</summary>

@@ -6,7 +6,7 @@ namespace CampaignService.Hosting;
 internal sealed class ServerAccount
 {
     /// <summary>All that a server's program needs. The service's own environment holds secrets, which are none of the server's business.</summary>
-    private static readonly string[] _passedOn = ["PATH", "LD_LIBRARY_PATH", "TZ"];
+    private static readonly string[] PassedOn = ["PATH", "LD_LIBRARY_PATH", "TZ"];
 
     private readonly string[] _switchUser;
 
@@ -89,7 +89,7 @@ internal sealed class ServerAccount
         };
         start.Environment.Clear();
         start.Environment["LC_ALL"] = "C"; // messages are read by us
-        foreach (string name in _passedOn)
+        foreach (string name in PassedOn)
             if (Environment.GetEnvironmentVariable(name) is { } value)
                 start.Environment[name] = value;
         return Process.Start(start)!;

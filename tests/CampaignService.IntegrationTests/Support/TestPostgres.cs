@@ -7,7 +7,7 @@ namespace CampaignService.IntegrationTests.Support;
 /// <summary>The one PostgreSQL server of a test run, started when the first test asks for it; each test class gets a database of its own.</summary>
 public sealed class TestPostgres
 {
-    private static readonly Lazy<Task<TestPostgres>> _shared = new(StartAsync);
+    private static readonly Lazy<Task<TestPostgres>> Shared = new(StartAsync);
 
     private readonly EmbeddedPostgres _server;
     private readonly TestFolder _folder;
@@ -15,14 +15,14 @@ public sealed class TestPostgres
     private TestPostgres(EmbeddedPostgres server, TestFolder folder) => (_server, _folder) = (server, folder);
 
     /// <summary>The server that all tests of this assembly use. It ends with the last test or with the process, however that ends.</summary>
-    public static Task<TestPostgres> SharedAsync() => _shared.Value;
+    public static Task<TestPostgres> SharedAsync() => Shared.Value;
 
     /// <summary>Stops the server, if a test asked for it, and removes what it left on disk.</summary>
     public static async Task EndAsync()
     {
-        if (!_shared.IsValueCreated)
+        if (!Shared.IsValueCreated)
             return;
-        TestPostgres shared = await _shared.Value;
+        TestPostgres shared = await Shared.Value;
         await shared._server.DisposeAsync();
         shared._folder.Dispose();
     }

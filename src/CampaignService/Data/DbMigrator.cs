@@ -15,8 +15,18 @@ public sealed class DbMigrator(NpgsqlDataSource source, IServiceScopeFactory sco
         await using var lockIt = new NpgsqlCommand("SELECT pg_advisory_lock($1)", guard) { CommandTimeout = 0, Parameters = { new() { Value = AdvisoryLock } } };
         await lockIt.ExecuteNonQueryAsync(ct);
         await using var scope = scopes.CreateAsyncScope();
-        await scope.ServiceProvider.GetRequiredService<CampaignsDb>().Database.MigrateAsync(ct);
+        var database = scope.ServiceProvider.GetRequiredService<CampaignsDb>().Database;
+        // Asking first is one round trip; Migrate asks in many, and most starts find nothing to do.
+        if (await NewestAsync(guard, ct) != database.GetMigrations().Last()) await database.MigrateAsync(ct);
         await using var unlock = new NpgsqlCommand("SELECT pg_advisory_unlock($1)", guard) { Parameters = { new() { Value = AdvisoryLock } } };
         await unlock.ExecuteNonQueryAsync(ct);
+    }
+
+    private static async Task<string?> NewestAsync(NpgsqlConnection connection, CancellationToken ct)
+    {
+        await using var exists = new NpgsqlCommand("""SELECT to_regclass('"__EFMigrationsHistory"') IS NOT NULL""", connection);
+        if (!(bool)(await exists.ExecuteScalarAsync(ct))!) return null;
+        await using var newest = new NpgsqlCommand("""SELECT max("MigrationId") FROM "__EFMigrationsHistory" """, connection);
+        return await newest.ExecuteScalarAsync(ct) as string;
     }
 }

@@ -49,7 +49,7 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
         return new(await ledger.SummaryAsync(ct));
     }
 
-    /// <summary>The whole ledger as CSV, a line for each message, streamed.</summary>
+    /// <summary>The whole ledger as CSV, a line for each message, as of one moment.</summary>
     /// <remarks>Cells that begin with `=`, `+`, `-` or `@` get a `'` before them, so that no spreadsheet takes them for a formula.</remarks>
     [HttpGet("recipients.csv")]
     [Produces("text/csv")]

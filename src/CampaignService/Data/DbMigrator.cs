@@ -16,7 +16,7 @@ public sealed class DbMigrator(NpgsqlDataSource source, IServiceScopeFactory sco
         await lockIt.ExecuteNonQueryAsync(ct);
         await using var scope = scopes.CreateAsyncScope();
         var database = scope.ServiceProvider.GetRequiredService<CampaignsDb>().Database;
-        // Asking first is one round trip; Migrate asks in many, and most starts find nothing to do.
+        // Asking first is two small questions; Migrate asks many, and most starts find nothing to do.
         if (await NewestAsync(guard, ct) != database.GetMigrations().Last()) await database.MigrateAsync(ct);
         await using var unlock = new NpgsqlCommand("SELECT pg_advisory_unlock($1)", guard) { Parameters = { new() { Value = AdvisoryLock } } };
         await unlock.ExecuteNonQueryAsync(ct);

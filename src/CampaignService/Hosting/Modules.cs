@@ -1,6 +1,7 @@
 using CampaignService.Campaigns;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Scheduling;
 using CampaignService.Templates;
 
 namespace CampaignService.Hosting;
@@ -26,5 +27,7 @@ public static class Modules
 
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();
         services.AddScoped<IBatchOwner, CampaignOutcome>();
+        // What the campaigns do at their moment goes here; nobody sets one yet.
+        builder.AddCampaignSchedule(roles.Scheduler, due: (_, _, _) => Task.CompletedTask);
     }
 }

@@ -9,16 +9,16 @@ namespace CampaignService.Campaigns;
 /// What can be done to a campaign that was sent or will be. Each verb locks the batch's row, changes the campaign, then its chunks, and
 /// commits: of two at once the second finds what the first made, and is told.
 /// </summary>
-public sealed class CampaignControl(CampaignsDb db, CurrentApp app, CampaignLauncher launcher, BatchFinisher finisher, WorkSignal signal, TimeProvider clock)
+public sealed class CampaignControl(CampaignsDb db, CampaignLauncher launcher, BatchFinisher finisher, WorkSignal signal, TimeProvider clock)
 {
-    public Task<Campaign> PauseAsync(string id, CancellationToken ct) => ChangeAsync(id, (campaign, now) =>
+    public Task<Campaign> PauseAsync(CurrentApp app, string id, CancellationToken ct) => ChangeAsync(app, id, (campaign, now) =>
     {
         campaign.Pause(now);
         return ChunkControl.HoldAsync(db, campaign.Batch, ct);
     }, ct);
 
     /// <summary>Goes on; one that was paused before it started is started.</summary>
-    public Task<Campaign> ResumeAsync(string id, CancellationToken ct) => ChangeAsync(id, async (campaign, now) =>
+    public Task<Campaign> ResumeAsync(CurrentApp app, string id, CancellationToken ct) => ChangeAsync(app, id, async (campaign, now) =>
     {
         var goesOn = campaign.HasStarted;
         campaign.Resume(now);
@@ -26,9 +26,9 @@ public sealed class CampaignControl(CampaignsDb db, CurrentApp app, CampaignLaun
         else await launcher.CutAsync(campaign, await launcher.SendableChannelsAsync(campaign, ct), ct);
     }, ct);
 
-    public async Task<Campaign> StopAsync(string id, CancellationToken ct)
+    public async Task<Campaign> StopAsync(CurrentApp app, string id, CancellationToken ct)
     {
-        var campaign = await ChangeAsync(id, (c, now) => StopAsync(c, now, ct), ct);
+        var campaign = await ChangeAsync(app, id, (c, now) => StopAsync(c, now, ct), ct);
         return await FinishAsync(campaign, ct);
     }
 
@@ -51,7 +51,7 @@ public sealed class CampaignControl(CampaignsDb db, CurrentApp app, CampaignLaun
         return campaign;
     }
 
-    public Task<Campaign> RetryFailedAsync(string id, IReadOnlyCollection<MessageStatus> include, CancellationToken ct) => ChangeAsync(id, async (campaign, now) =>
+    public Task<Campaign> RetryFailedAsync(CurrentApp app, string id, IReadOnlyCollection<MessageStatus> include, CancellationToken ct) => ChangeAsync(app, id, async (campaign, now) =>
     {
         campaign.RetryFailed(now);
         // Whoever was skipped for a channel that is still disabled would be skipped again.
@@ -59,14 +59,14 @@ public sealed class CampaignControl(CampaignsDb db, CurrentApp app, CampaignLaun
         if (!await ChunkControl.ReopenAsync(db, campaign.Batch, include, channels, ct)) throw new ApiException(Errors.NothingToRetry());
     }, ct);
 
-    public Task<Campaign> CancelAsync(string id, CancellationToken ct) => ChangeAsync(id, async (campaign, now) =>
+    public Task<Campaign> CancelAsync(CurrentApp app, string id, CancellationToken ct) => ChangeAsync(app, id, async (campaign, now) =>
     {
         var totals = (await BatchTotals.ReadAsync(db.Connection, [campaign.BatchId], ct)).GetValueOrDefault(campaign.BatchId);
         campaign.Cancel(sentAny: totals is not null && totals.Delivered + totals.Failed + totals.Uncertain > 0, now);
         await ChunkControl.DropAsync(db, campaign.Batch, ct);
     }, ct);
 
-    private async Task<Campaign> ChangeAsync(string id, Func<Campaign, DateTimeOffset, Task> change, CancellationToken ct)
+    private async Task<Campaign> ChangeAsync(CurrentApp app, string id, Func<Campaign, DateTimeOffset, Task> change, CancellationToken ct)
     {
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
         var campaign = await db.LockAsync(app, id, ct);

@@ -39,22 +39,22 @@ public sealed class CampaignVerbsController(
     /// <summary>Calls the campaign off for good. Allowed from `draft`, `scheduled`, and `paused` before the first message.</summary>
     /// <response code="409">`ERR_INVALID_STATE`: sending has begun, or it ended.</response>
     [HttpPost("cancel")]
-    public Task<One<CampaignView>> Cancel(string id, CancellationToken ct) => ViewAsync(control.CancelAsync(id, ct), ct);
+    public Task<One<CampaignView>> Cancel(string id, CancellationToken ct) => ViewAsync(control.CancelAsync(app, id, ct), ct);
 
     /// <summary>Holds the campaign where it is: after the answer nothing is handed over any more. Allowed from `sending`.</summary>
     /// <response code="409">`ERR_INVALID_STATE`: it is not sending.</response>
     [HttpPost("pause")]
-    public Task<One<CampaignView>> Pause(string id, CancellationToken ct) => ViewAsync(control.PauseAsync(id, ct), ct);
+    public Task<One<CampaignView>> Pause(string id, CancellationToken ct) => ViewAsync(control.PauseAsync(app, id, ct), ct);
 
     /// <summary>Goes on where it was paused; one that was paused before it started is started. Allowed from `paused`.</summary>
     /// <response code="409">`ERR_INVALID_STATE`: it is not paused, or its `stopAt` has passed.</response>
     [HttpPost("resume")]
-    public Task<One<CampaignView>> Resume(string id, CancellationToken ct) => ViewAsync(control.ResumeAsync(id, ct), ct);
+    public Task<One<CampaignView>> Resume(string id, CancellationToken ct) => ViewAsync(control.ResumeAsync(app, id, ct), ct);
 
     /// <summary>Ends the campaign early: those who are left are skipped with the reason `stopped`. Allowed from `sending` and `paused`.</summary>
     /// <response code="409">`ERR_INVALID_STATE`: it is neither sending nor paused.</response>
     [HttpPost("stop")]
-    public Task<One<CampaignView>> Stop(string id, CancellationToken ct) => ViewAsync(control.StopAsync(id, ct), ct);
+    public Task<One<CampaignView>> Stop(string id, CancellationToken ct) => ViewAsync(control.StopAsync(app, id, ct), ct);
 
     /// <summary>Sends again to those who were not served, and to nobody else. Allowed from `completed`, `partially_failed`, `failed` and `stopped`.</summary>
     /// <response code="202">Sending goes on; read the campaign to follow it.</response>
@@ -64,7 +64,7 @@ public sealed class CampaignVerbsController(
     public async Task<IActionResult> RetryFailed(string id, [FromBody(EmptyBodyBehavior = EmptyBodyBehavior.Allow)] RetryFailed? body, CancellationToken ct)
     {
         IReadOnlyList<RetryKind> include = body?.Include ?? [RetryKind.Failed];
-        return Accepted(await ViewAsync(control.RetryFailedAsync(id, [.. include.Select(kind => (MessageStatus)kind).Distinct()], ct), ct));
+        return Accepted(await ViewAsync(control.RetryFailedAsync(app, id, [.. include.Select(kind => (MessageStatus)kind).Distinct()], ct), ct));
     }
 
     /// <summary>Makes a new draft with the same template version, variables and audience. Allowed from any state.</summary>

@@ -28,6 +28,7 @@ public static class Modules
         services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
+        services.AddSingleton<ICampaignSchedule, TemporarySchedule>();
         services.AddScoped<TemplateAuthor>();
 
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();

@@ -134,7 +134,7 @@ internal static class EngineSchema
     public const string Pulse = """
         -- One row: when a worker last beat, and which database this is. A copy that was restored elsewhere has another of the two.
         CREATE TABLE delivery_pulse (
-          only boolean PRIMARY KEY DEFAULT true CHECK (only),
+          is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
           at timestamptz NOT NULL,
           system_identifier bigint NOT NULL,
           timeline integer NOT NULL) WITH (fillfactor = 50);

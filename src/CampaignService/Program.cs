@@ -18,7 +18,7 @@ try
     await using var database = await DatabaseChoice.OpenAsync(builder.Configuration, startLog.CreateLogger<DatabaseChoice>(), CancellationToken.None);
     await model;
     builder.AddPlatform(database.ConnectionString);
-    builder.AddModules();
+    builder.AddModules(database.ConnectionString);
     builder.AddOpenApi();
 
     await using var app = builder.Build();

@@ -35,6 +35,20 @@ public sealed class Campaign
 
     public Batch Batch { get; private set; } = null!;
 
+    /// <summary>When it starts by itself; stays when it did, and is empty when it was sent by hand.</summary>
+    public DateTimeOffset? ScheduledAt { get; private set; }
+
+    /// <summary>The offset from UTC in which that time was given, such as <c>+05:30</c>.</summary>
+    public string? ScheduleZone { get; private set; }
+
+    /// <summary>From when on nothing more is sent.</summary>
+    public DateTimeOffset? StopAt { get; private set; }
+
+    public DateTimeOffset? PausedAt { get; private set; }
+
+    /// <summary>Why the service itself paused it; see <see cref="StatusReasons"/>.</summary>
+    public string? StatusReason { get; private set; }
+
     public DateTimeOffset? StartedAt { get; private set; }
 
     public DateTimeOffset? CompletedAt { get; private set; }
@@ -89,41 +103,144 @@ public sealed class Campaign
     }
 
     /// <summary>Deletion, and everything that adds recipients, is for drafts only.</summary>
-    public void RequireDraft(string verb)
+    public void RequireDraft(string verb) => Require(verb, CampaignStatus.Draft);
+
+    /// <summary>draft | scheduled -> scheduled. The caller sets the clock in the same transaction.</summary>
+    /// <param name="at">When it starts, in the offset it was given in.</param>
+    /// <param name="stopAt">When it stops; left out, it stays what it was.</param>
+    /// <param name="now">The database's time.</param>
+    public void Schedule(DateTimeOffset at, Optional<DateTimeOffset?> stopAt, DateTimeOffset now)
     {
-        if (Status != CampaignStatus.Draft) throw Illegal(verb, CampaignStatus.Draft);
+        Require("scheduled", CampaignStatus.Draft, CampaignStatus.Scheduled);
+        RequireAudience();
+        SetStop(stopAt, start: at);
+        (Status, ScheduledAt, ScheduleZone, UpdatedAt) = (CampaignStatus.Scheduled, at.ToUniversalTime(), ZoneOf(at), now);
     }
 
-    /// <summary>draft -> sending. The caller cuts the batch into chunks in the same transaction.</summary>
-    public void Launch(DateTimeOffset now)
+    /// <summary>scheduled -> draft.</summary>
+    public void Unschedule(DateTimeOffset now)
     {
-        RequireDraft("sent");
+        Require("unscheduled", CampaignStatus.Scheduled);
+        (Status, ScheduledAt, ScheduleZone, UpdatedAt) = (CampaignStatus.Draft, null, null, now);
+    }
+
+    /// <summary>draft | scheduled -> sending, because somebody says so. The caller cuts the batch into chunks in the same transaction.</summary>
+    public void SendNow(Optional<DateTimeOffset?> stopAt, DateTimeOffset now)
+    {
+        Require("sent", CampaignStatus.Draft, CampaignStatus.Scheduled);
+        SetStop(stopAt, start: now);
+        (ScheduledAt, ScheduleZone) = (null, null);
+        Launch(now);
+    }
+
+    /// <summary>scheduled -> sending, because its time has come. The caller cuts the batch into chunks in the same transaction.</summary>
+    public void StartOnTime(DateTimeOffset now)
+    {
+        Require("started", CampaignStatus.Scheduled);
+        Launch(now);
+    }
+
+    /// <summary>scheduled | sending -> paused, by the service itself; the caller holds the chunks in the same transaction.</summary>
+    public void Hold(string reason, DateTimeOffset now)
+    {
+        Require("held", CampaignStatus.Scheduled, CampaignStatus.Sending);
+        if (Status == CampaignStatus.Sending) Batch.Pause();
+        (Status, StatusReason, PausedAt, UpdatedAt) = (CampaignStatus.Paused, reason, now, now);
+    }
+
+    /// <summary>sending -> paused. The caller holds the chunks in the same transaction.</summary>
+    public void Pause(DateTimeOffset now)
+    {
+        Require("paused", CampaignStatus.Sending);
+        Batch.Pause();
+        (Status, PausedAt, UpdatedAt) = (CampaignStatus.Paused, now, now);
+    }
+
+    /// <summary>paused -> sending. The caller releases the chunks in the same transaction, or cuts them if it never started.</summary>
+    public void Resume(DateTimeOffset now)
+    {
+        Require("resumed", CampaignStatus.Paused);
+        if (StopAt <= now) throw new ApiException(Errors.StopTimePassed());
+        (StatusReason, PausedAt) = (null, null);
+        if (!HasStarted)
+        {
+            Launch(now);
+            return;
+        }
+        Batch.Resume(now);
+        (Status, UpdatedAt) = (CampaignStatus.Sending, now);
+    }
+
+    /// <summary>sending | paused -> stopped. The caller closes the chunks in the same transaction; <see cref="Finish"/> follows when nothing is pending.</summary>
+    public void Stop(DateTimeOffset now)
+    {
+        Require("stopped", CampaignStatus.Sending, CampaignStatus.Paused);
+        Batch.Stop();
+        (Status, StatusReason, PausedAt, UpdatedAt) = (CampaignStatus.Stopped, null, null, now);
+        StartedAt ??= now;
+    }
+
+    /// <summary>completed | partially_failed | failed | stopped -> sending, for those who were not served. The caller reopens their chunks.</summary>
+    public void RetryFailed(DateTimeOffset now)
+    {
+        Require("retried", CampaignStatus.Completed, CampaignStatus.PartiallyFailed, CampaignStatus.Failed, CampaignStatus.Stopped);
+        if (CompletedAt is null) throw new ApiException(Errors.Conflict("The campaign is still stopping. Try again when its completedAt is set."));
+        // A limit that has passed would stop the retry before its first message.
+        if (StopAt <= now) StopAt = null;
+        Batch.Reopen(now);
+        (Status, CompletedAt, UpdatedAt) = (CampaignStatus.Sending, null, now);
+    }
+
+    /// <summary>draft | scheduled | paused before the first message -> cancelled.</summary>
+    /// <param name="sentAny">Whether anything became of any message yet.</param>
+    /// <param name="now">The database's time.</param>
+    public void Cancel(bool sentAny, DateTimeOffset now)
+    {
+        Require("cancelled", CampaignStatus.Draft, CampaignStatus.Scheduled, CampaignStatus.Paused);
+        if (sentAny) throw new ApiException(Errors.CancelAfterFirstMessage());
+        Batch.Cancel();
+        (Status, StatusReason, PausedAt, UpdatedAt) = (CampaignStatus.Cancelled, null, null, now);
+    }
+
+    /// <summary>sending -> its outcome, when nothing is pending; what was stopped stays stopped.</summary>
+    public void Finish(CampaignStatus outcome, DateTimeOffset now)
+    {
+        Require("finished", CampaignStatus.Sending, CampaignStatus.Stopped);
+        if (Status == CampaignStatus.Sending) Status = outcome;
+        (CompletedAt, UpdatedAt) = (now, now);
+    }
+
+    /// <summary>Whether its audience was cut into chunks: it was sending at some time.</summary>
+    public bool HasStarted => StartedAt is not null;
+
+    /// <summary>What sending takes of the audience.</summary>
+    public void RequireAudience()
+    {
         if (Batch.Total == 0) throw new ApiException(Errors.NoRecipients());
         if (DeliveryMode == DeliveryMode.Realtime && Batch.Total > MaxRealtime)
         {
             throw new ApiException(Errors.BadRequest($"deliveryMode: realtime is for at most {MaxRealtime} recipients, this campaign has {Batch.Total:N0}; set deliveryMode to batch"));
         }
-        Batch.Start();
-        (Status, StartedAt, UpdatedAt) = (CampaignStatus.Sending, now, now);
-    }
-
-    /// <summary>draft -> cancelled.</summary>
-    public void Cancel(DateTimeOffset now)
-    {
-        if (Status != CampaignStatus.Draft) throw Illegal("cancelled", CampaignStatus.Draft);
-        Batch.Cancel();
-        (Status, UpdatedAt) = (CampaignStatus.Cancelled, now);
-    }
-
-    /// <summary>sending -> its outcome, when nothing is pending.</summary>
-    public void Finish(CampaignStatus outcome, DateTimeOffset now)
-    {
-        if (Status != CampaignStatus.Sending) throw Illegal("finished", CampaignStatus.Sending);
-        (Status, CompletedAt, UpdatedAt) = (outcome, now, now);
     }
 
     /// <summary>The most recipients of a campaign that goes ahead of bulk.</summary>
     public const int MaxRealtime = 10;
+
+    private void Launch(DateTimeOffset now)
+    {
+        RequireAudience();
+        Batch.Start(now);
+        (Status, StartedAt, UpdatedAt) = (CampaignStatus.Sending, now, now);
+    }
+
+    private void SetStop(Optional<DateTimeOffset?> stopAt, DateTimeOffset start)
+    {
+        StopAt = stopAt.Or(StopAt)?.ToUniversalTime();
+        if (StopAt <= start) throw new ApiException(Errors.BadRequest($"stopAt: must be after the start; the campaign has {TimeConverter.Format(StopAt.Value)}"));
+    }
+
+    private static string ZoneOf(DateTimeOffset at) =>
+        at.Offset == TimeSpan.Zero ? "Z" : (at.Offset < TimeSpan.Zero ? "-" : "+") + at.Offset.ToString(@"hh\:mm", System.Globalization.CultureInfo.InvariantCulture);
 
     private Campaign With(CampaignDetails details, DateTimeOffset now)
     {
@@ -132,8 +249,10 @@ public sealed class Campaign
         return this;
     }
 
-    private ApiException Illegal(string verb, params CampaignStatus[] allowed) =>
-        new(Errors.InvalidState("campaign", Status.Wire(), verb, [.. allowed.Select(s => s.Wire())]));
+    private void Require(string verb, params CampaignStatus[] allowed)
+    {
+        if (!allowed.Contains(Status)) throw new ApiException(Errors.InvalidState("campaign", Status.Wire(), verb, [.. allowed.Select(s => s.Wire())]));
+    }
 
     private sealed class Configuration : IEntityTypeConfiguration<Campaign>
     {
@@ -144,6 +263,8 @@ public sealed class Campaign
             builder.Property(c => c.Status).HasConversion<short>().IsConcurrencyToken();
             builder.Property(c => c.DeliveryMode).HasConversion<short>();
             builder.HasIndex(c => new { c.AppNo, c.Id });
+            builder.HasIndex(c => c.ScheduledAt).HasFilter($"status = {(short)CampaignStatus.Scheduled}");
+            builder.HasIndex(c => c.StopAt).HasFilter($"stop_at IS NOT NULL AND status IN ({(short)CampaignStatus.Sending}, {(short)CampaignStatus.Paused})");
             builder.HasOne(c => c.Batch).WithOne().HasForeignKey<Campaign>(c => c.BatchId).OnDelete(DeleteBehavior.Restrict);
             builder.HasOne<App>().WithMany().HasForeignKey(c => c.AppNo).OnDelete(DeleteBehavior.Restrict);
         }

@@ -118,7 +118,8 @@ public sealed class CampaignQuery : PageQuery
 /// <param name="Tag">The word it is grouped by.</param>
 /// <param name="Variables">Values for all recipients.</param>
 /// <param name="SenderId">On whose behalf it is sent.</param>
-/// <param name="ScheduledAt">When it starts by itself.</param>
+/// <param name="ScheduledAt">When it starts by itself, or did.</param>
+/// <param name="ScheduleZone">The offset from UTC in which that time was given, such as `+05:30`.</param>
 /// <param name="StopAt">When it stops by itself.</param>
 /// <param name="StartedAt">When sending began.</param>
 /// <param name="CompletedAt">When nothing was pending any more.</param>
@@ -126,13 +127,14 @@ public sealed class CampaignQuery : PageQuery
 /// <param name="Totals">Its ledger in numbers.</param>
 /// <param name="Receipts">What the receiving side reported.</param>
 /// <param name="Progress">The part of its messages that is not pending, 0 to 1.</param>
+/// <param name="SecondsLeft">While sending: how long it will take at the pace of the last half minute, in seconds; null when that cannot be told.</param>
 /// <param name="CreatedAt">When it was made.</param>
 /// <param name="UpdatedAt">When it was last changed.</param>
 public sealed record CampaignView(
     string Id, string Name, string? Description, string TemplateId, int TemplateVersion, CampaignStatus Status, StatusReason? StatusReason,
     DeliveryMode DeliveryMode, string? Tag, IReadOnlyDictionary<string, RawJson> Variables, string? SenderId,
-    DateTimeOffset? ScheduledAt, DateTimeOffset? StopAt, DateTimeOffset? StartedAt, DateTimeOffset? CompletedAt, DateTimeOffset? PausedAt,
-    TotalsView Totals, ReceiptsView Receipts, double Progress, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
+    DateTimeOffset? ScheduledAt, string? ScheduleZone, DateTimeOffset? StopAt, DateTimeOffset? StartedAt, DateTimeOffset? CompletedAt, DateTimeOffset? PausedAt,
+    TotalsView Totals, ReceiptsView Receipts, double Progress, long? SecondsLeft, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
 
 /// <summary>Why a campaign stands where it does.</summary>
 /// <param name="Code">For programs.</param>
@@ -183,18 +185,73 @@ public sealed record ChannelName(string ChannelId, ChannelType ChannelType);
 /// <summary>How to send.</summary>
 public sealed class SendCampaign
 {
-    /// <summary>Not taken by this version, which sends now: a time here is refused rather than ignored.</summary>
+    /// <summary>When to start, in the future; now when left out. The offset it is given in is kept as `scheduleZone`.</summary>
+    /// <example>2030-03-01T09:00:00+01:00</example>
     public DateTimeOffset? ScheduledAt { get; init; }
 
-    /// <summary>Not taken by this version, which sends to the end: a time here is refused rather than ignored.</summary>
-    public DateTimeOffset? StopAt { get; init; }
+    /// <summary>From when on nothing more is sent: those left are skipped with the reason `stopped`. After the start. Left out, the one set earlier stays; `null` takes it away.</summary>
+    public Optional<DateTimeOffset?> StopAt { get; init; }
 
     public sealed class Validator : AbstractValidator<SendCampaign>
     {
-        public Validator()
+        public Validator(TimeProvider clock)
         {
-            RuleFor(b => b.ScheduledAt).Null().WithMessage("this version sends now only; leave it out");
-            RuleFor(b => b.StopAt).Null().WithMessage("this version sends to the end; leave it out");
+            RuleFor(b => b.ScheduledAt).InFuture(clock);
+            RuleFor(b => b.StopAt.Value).After(b => b.ScheduledAt, clock).OverridePropertyName("stopAt");
         }
     }
+}
+
+/// <summary>When to send.</summary>
+public sealed class ScheduleCampaign
+{
+    /// <summary>When to start, in the future. The offset it is given in is kept as `scheduleZone`.</summary>
+    /// <example>2030-03-01T09:00:00+01:00</example>
+    public required DateTimeOffset ScheduledAt { get; init; }
+
+    /// <summary>From when on nothing more is sent: those left are skipped with the reason `stopped`. After the start. Left out, the one set earlier stays; `null` takes it away.</summary>
+    public Optional<DateTimeOffset?> StopAt { get; init; }
+
+    public sealed class Validator : AbstractValidator<ScheduleCampaign>
+    {
+        public Validator(TimeProvider clock)
+        {
+            RuleFor(b => b.ScheduledAt).Must(at => at > clock.GetUtcNow()).WithMessage("must be in the future");
+            RuleFor(b => b.StopAt.Value).After(b => b.ScheduledAt, clock).OverridePropertyName("stopAt");
+        }
+    }
+}
+
+/// <summary>Whom to try again.</summary>
+public sealed class RetryFailed
+{
+    /// <summary>Any of `failed`, `skipped` and `uncertain`; only `failed` when left out. Trying `uncertain` may deliver twice.</summary>
+    public IReadOnlyList<RetryKind>? Include { get; init; }
+
+    public sealed class Validator : AbstractValidator<RetryFailed>
+    {
+        public Validator() => RuleFor(b => b.Include).Must(i => i is not { Count: 0 }).WithMessage("must name at least one; leave it out for failed");
+    }
+}
+
+/// <summary>What can be tried again.</summary>
+public enum RetryKind
+{
+    /// <summary>Refused for good, or set aside.</summary>
+    Failed = MessageStatus.Failed,
+
+    /// <summary>Left out, because it was stopped for instance.</summary>
+    Skipped = MessageStatus.Skipped,
+
+    /// <summary>May have been handed over.</summary>
+    Uncertain = MessageStatus.Uncertain,
+}
+
+internal static class TimeRules
+{
+    public static void InFuture<T>(this IRuleBuilder<T, DateTimeOffset?> rule, TimeProvider clock) =>
+        rule.Must(at => at is null || at > clock.GetUtcNow()).WithMessage("must be in the future");
+
+    public static IRuleBuilderOptions<T, DateTimeOffset?> After<T>(this IRuleBuilder<T, DateTimeOffset?> rule, Func<T, DateTimeOffset?> start, TimeProvider clock) =>
+        rule.Must((body, stop) => stop is null || (stop > clock.GetUtcNow() && (start(body) is not { } at || stop > at))).WithMessage("must be in the future and after the start");
 }

@@ -53,16 +53,6 @@ public sealed class CampaignDraft(CampaignsDb db, CurrentApp app, TimeProvider c
         return copy;
     }
 
-    public async Task<Campaign> CancelAsync(string id, CancellationToken ct)
-    {
-        await using var transaction = await db.Database.BeginTransactionAsync(ct);
-        var campaign = await db.LockAsync(app, id, ct);
-        campaign.Cancel(clock.GetUtcNow());
-        await db.SaveChangesAsync(ct);
-        await transaction.CommitAsync(ct);
-        return campaign;
-    }
-
     public async Task DeleteAsync(string id, CancellationToken ct)
     {
         await using var transaction = await db.Database.BeginTransactionAsync(ct);

@@ -27,4 +27,13 @@ public static class CampaignLookup
         return await db.Campaigns.Include(c => c.Batch).FirstOrDefaultAsync(c => c.AppNo == app.No && c.Id == id, ct)
             ?? throw new ApiException(Errors.NotFound("campaign", id));
     }
+
+    /// <summary>The same for the service itself, whatever the app; it waits for nobody.</summary>
+    /// <returns>Null when it is gone or somebody else is working on it: the sweep comes round again.</returns>
+    public static async Task<Campaign?> TryLockAsync(this CampaignsDb db, string id, CancellationToken ct)
+    {
+        var locked = await db.Database.SqlQuery<long>(
+            $"SELECT id AS \"Value\" FROM batches WHERE id = (SELECT batch_id FROM campaigns WHERE id = {id}) FOR NO KEY UPDATE SKIP LOCKED").ToListAsync(ct);
+        return locked.Count == 0 ? null : await db.Campaigns.Include(c => c.Batch).FirstOrDefaultAsync(c => c.Id == id, ct);
+    }
 }

@@ -1,11 +1,13 @@
 using CampaignService.Data;
 using CampaignService.Delivery;
+using CampaignService.Scheduling;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage;
 
 namespace CampaignService.Campaigns;
 
-/// <summary>What a campaign ends as, once nothing is pending.</summary>
-public sealed class CampaignOutcome(TimeProvider clock) : IBatchOwner
+/// <summary>What becomes of a campaign when something happens to its batch that nobody asked for.</summary>
+public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedule schedule, TimeProvider clock) : IBatchOwner
 {
     /// <summary>Skips for these reasons do not count against the outcome: the recipient was meant to be left out.</summary>
     private static readonly HashSet<string> Neutral = ["stopped", "suppressed", "opted_out", "already_received"];
@@ -18,10 +20,32 @@ public sealed class CampaignOutcome(TimeProvider clock) : IBatchOwner
         var neutral = totals.Skipped == 0 ? 0 : (await ReasonCount.ReadAsync(db.Connection, batch.Id, ct))
             .Where(r => r.Status == MessageStatus.Skipped && Neutral.Contains(r.Reason)).Sum(r => r.Count);
         campaign.Finish(Decide(totals.Delivered, totals.Skipped - neutral + totals.Failed + totals.Uncertain), clock.GetUtcNow());
+        if (campaign.StopAt is not null) await schedule.RemoveAsync(campaign.Id, CampaignMoment.Stop, db.Database.CurrentTransaction!.GetDbTransaction(), ct);
+    }
+
+    public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct) =>
+        (await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct)).Hold(CodeOf(reason), clock.GetUtcNow());
+
+    public async Task HoldScheduledAsync(HoldReason reason, CancellationToken ct)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
+        foreach (var id in await db.Campaigns.Where(c => c.Status == CampaignStatus.Scheduled).Select(c => c.Id).ToListAsync(ct))
+        {
+            await using var transaction = await db.Database.BeginTransactionAsync(ct);
+            if (await db.TryLockAsync(id, ct) is not { Status: CampaignStatus.Scheduled } campaign) continue;
+            campaign.Hold(CodeOf(reason), clock.GetUtcNow());
+            await schedule.RemoveAsync(id, CampaignMoment.Start, transaction.GetDbTransaction(), ct);
+            await db.SaveChangesAsync(ct);
+            await transaction.CommitAsync(ct);
+            db.ChangeTracker.Clear();
+        }
     }
 
     /// <param name="delivered">Messages handed over for good.</param>
     /// <param name="notServed">Messages that should have been and were not.</param>
     public static CampaignStatus Decide(long delivered, long notServed) =>
         notServed == 0 ? CampaignStatus.Completed : delivered == 0 ? CampaignStatus.Failed : CampaignStatus.PartiallyFailed;
+
+    private static string CodeOf(HoldReason reason) => reason == HoldReason.Restored ? StatusReasons.Restored : StatusReasons.Late;
 }

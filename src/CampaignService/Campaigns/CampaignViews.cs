@@ -40,10 +40,12 @@ public sealed class CampaignViews(CampaignsDb db)
         var batch = campaign.Batch;
         var totals = sums ?? BatchTotals.AllPending(batch.Total, version.Content.Channels.Select(c => c.ChannelNo));
         var progress = totals.Messages == 0 ? (campaign.CompletedAt is null ? 0 : 1) : 1 - ((double)totals.Pending / totals.Messages);
-        return new CampaignView(campaign.Id, campaign.Name, campaign.Description, campaign.TemplateSlug, batch.TemplateVersion, campaign.Status, null,
+        return new CampaignView(campaign.Id, campaign.Name, campaign.Description, campaign.TemplateSlug, batch.TemplateVersion, campaign.Status,
+            campaign.StatusReason is { } code ? new StatusReason(code, StatusReasons.MessageOf(code)) : null,
             campaign.DeliveryMode, campaign.Tag, VariableValues.ToJson(new VariableSchema(version.Content.VariableSchema), batch.Variables), campaign.SenderId,
-            null, null, campaign.StartedAt, campaign.CompletedAt, null,
+            campaign.ScheduledAt, campaign.ScheduleZone, campaign.StopAt, campaign.StartedAt, campaign.CompletedAt, campaign.PausedAt,
             TotalsView.Of(totals, ChannelsOf(version)), new ReceiptsView(receipts?.Delivered ?? 0, receipts?.Read ?? 0, receipts?.Engaged ?? 0), progress,
+            campaign.Status == CampaignStatus.Sending ? totals.SecondsLeft : null,
             campaign.CreatedAt, campaign.UpdatedAt);
     }
 }

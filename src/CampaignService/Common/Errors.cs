@@ -38,6 +38,16 @@ public static class Errors
     public static ApiError NoEnabledChannel(string template) => new(409, "ERR_NO_ENABLED_CHANNEL",
         $"No channel of template '{template}' is enabled. Enable one with PUT /api/channels/{{id}} {{\"enabled\": true}}.");
 
+    public static ApiError NothingToRetry() => new(409, "ERR_NOTHING_TO_RETRY",
+        "Nobody is left to be retried. GET /api/campaigns/{id}/recipients/summary lists what was not delivered and why; include names which of it to retry.");
+
+    public static ApiError CancelAfterFirstMessage() => new(409, "ERR_INVALID_STATE",
+        "A campaign that is paused cannot be cancelled once messages were sent. End it with POST /api/campaigns/{id}/stop: those left are skipped.",
+        new { state = "paused", allowed = "draft, scheduled, paused before the first message".Split(", ") });
+
+    public static ApiError StopTimePassed() => new(409, "ERR_INVALID_STATE",
+        "The campaign's stopAt has passed, so it cannot go on. Stop or cancel it, or duplicate it to send it anew.", new { state = "paused", allowed = Array.Empty<string>() });
+
     public static ApiError TooLarge(string what, long limit) => new(413, "ERR_TOO_LARGE", $"{what} is larger than the {limit:N0} bytes allowed.");
 
     public static ApiError UnsupportedMediaType(string expected) => new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", $"Send the body as {expected}.");

@@ -69,10 +69,12 @@ public sealed partial class TimeConverter : JsonConverter<DateTimeOffset>
 
     public static string Format(DateTimeOffset value) => value.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
+    /// <param name="text">RFC 3339.</param>
+    /// <param name="time">In the offset it was given in: a schedule repeats it.</param>
     public static bool TryParse(string text, out DateTimeOffset time)
     {
         time = default;
-        return Rfc3339().IsMatch(text) && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AdjustToUniversal, out time);
+        return Rfc3339().IsMatch(text) && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.None, out time);
     }
 
     public static DateTimeOffset? FromUnix(double seconds) =>

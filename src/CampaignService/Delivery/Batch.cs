@@ -40,6 +40,9 @@ public sealed class Batch
     /// <summary>Counts the passes over the recipients: 0 for the first.</summary>
     public short Run { get; private set; }
 
+    /// <summary>When sending last came on, to a few seconds; workers keep it (see <see cref="DeliveryPulse"/>).</summary>
+    public DateTimeOffset? ProgressAt { get; private set; }
+
     public static Batch Create(BatchKind kind, string ownerId, TemplateVersion template, IReadOnlyDictionary<string, string> variables) => new()
     {
         AppNo = template.AppNo,
@@ -81,28 +84,54 @@ public sealed class Batch
         (VarNames, Total) = (other.VarNames, other.Total);
     }
 
-    public void Start()
+    public void Start(DateTimeOffset now)
     {
         Require(BatchState.Draft);
-        State = BatchState.Sending;
+        (State, ProgressAt) = (BatchState.Sending, now);
+    }
+
+    public void Pause()
+    {
+        Require(BatchState.Sending);
+        State = BatchState.Paused;
+    }
+
+    public void Resume(DateTimeOffset now)
+    {
+        Require(BatchState.Paused);
+        (State, ProgressAt) = (BatchState.Sending, now);
+    }
+
+    /// <summary>Also from draft: a campaign can be paused before it started, and be stopped then.</summary>
+    public void Stop()
+    {
+        Require(BatchState.Draft, BatchState.Sending, BatchState.Paused);
+        State = BatchState.Stopping;
     }
 
     public void End()
     {
-        Require(BatchState.Sending);
+        Require(BatchState.Sending, BatchState.Stopping);
         State = BatchState.Ended;
+    }
+
+    /// <summary>Another pass, over those whom the last one did not serve.</summary>
+    public void Reopen(DateTimeOffset now)
+    {
+        Require(BatchState.Ended);
+        (State, Run, ProgressAt) = (BatchState.Sending, checked((short)(Run + 1)), now);
     }
 
     public void Cancel()
     {
-        Require(BatchState.Draft);
+        Require(BatchState.Draft, BatchState.Paused);
         State = BatchState.Cancelled;
     }
 
     /// <summary>The owner checks its own state first and tells the caller; a batch that then disagrees is a bug.</summary>
-    private void Require(BatchState state)
+    private void Require(params BatchState[] states)
     {
-        if (State != state) throw new InvalidOperationException($"Batch {Id} is {State}, not {state}.");
+        if (!states.Contains(State)) throw new InvalidOperationException($"Batch {Id} is {State}, not {string.Join(" or ", states)}.");
     }
 
     private sealed class Configuration : IEntityTypeConfiguration<Batch>
@@ -114,7 +143,7 @@ public sealed class Batch
             builder.Property(b => b.Kind).HasConversion<short>();
             builder.Property(b => b.State).HasConversion<short>().IsConcurrencyToken();
             builder.Property(b => b.Variables).HasColumnType("jsonb").HasJsonConversion();
-            builder.HasIndex(b => b.State).HasFilter($"state = {(short)BatchState.Sending}");
+            builder.HasIndex(b => b.State).HasFilter($"state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping})");
             builder.HasOne<App>().WithMany().HasForeignKey(b => b.AppNo).OnDelete(DeleteBehavior.Restrict);
             builder.HasOne<TemplateVersion>().WithMany().HasForeignKey(b => new { b.TemplateId, b.TemplateVersion }).OnDelete(DeleteBehavior.Restrict);
         }
@@ -134,6 +163,12 @@ public enum BatchState
 
     /// <summary>Cut into chunks; workers take them.</summary>
     Sending = 2,
+
+    /// <summary>Its chunks are held; no worker takes them.</summary>
+    Paused = 3,
+
+    /// <summary>No new message goes out; those under way are waited for.</summary>
+    Stopping = 4,
 
     /// <summary>Nothing is pending.</summary>
     Ended = 5,

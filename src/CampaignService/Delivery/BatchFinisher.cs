@@ -19,7 +19,7 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource 
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
 
         // Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
-        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state = {(short)BatchState.Sending} FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
+        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
         if (batch is null || await HasOpenChunkAsync(db, batchId, ct)) return false;
 
         var totals = (await BatchTotals.ReadAsync(db.Connection, [batchId], ct)).GetValueOrDefault(batchId) ?? BatchTotals.AllPending(0, []);
@@ -35,9 +35,9 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource 
     public async Task SweepAsync(CancellationToken ct)
     {
         var done = new List<long>();
-        // index on batches (state) where sending; chunks_open
+        // index on batches (state) where sending or stopping; chunks_open
         await using (var command = source.CreateCommand(
-            "SELECT id FROM batches b WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = b.id AND c.state <> 4)"))
+            "SELECT id FROM batches b WHERE state IN (2, 4) AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = b.id AND c.state <> 4)"))
         await using (var reader = await command.ExecuteReaderAsync(ct))
         {
             while (await reader.ReadAsync(ct)) done.Add(reader.GetInt64(0));

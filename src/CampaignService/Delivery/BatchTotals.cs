@@ -9,8 +9,14 @@ public sealed record ChannelTotals(int ChannelNo, long Messages, long Delivered,
 }
 
 /// <summary>The ledger of a batch in numbers: sums over its chunks, never a counter of its own and never a count of rows.</summary>
-public sealed record BatchTotals(long Recipients, IReadOnlyList<ChannelTotals> Channels)
+/// <param name="Recipients">People.</param>
+/// <param name="Channels">By channel.</param>
+/// <param name="Pace">Messages a second over the last half minute.</param>
+public sealed record BatchTotals(long Recipients, IReadOnlyList<ChannelTotals> Channels, double Pace = 0)
 {
+    /// <summary>At that pace; null when nothing moved.</summary>
+    public long? SecondsLeft => Pace > 0 ? (long)Math.Ceiling(Pending / Pace) : null;
+
     public long Messages => Channels.Sum(c => c.Messages);
 
     public long Pending => Channels.Sum(c => c.Pending);
@@ -32,19 +38,22 @@ public sealed record BatchTotals(long Recipients, IReadOnlyList<ChannelTotals> C
     {
         // chunks' key: a chunk holds thousands of recipients, so this reads hundreds of rows where counting would read millions.
         await using var command = new NpgsqlCommand("""
-            SELECT batch_id, channel_no, sum(n), sum(delivered), sum(failed), sum(skipped), sum(uncertain)
+            SELECT batch_id, channel_no, sum(n), sum(delivered), sum(failed), sum(skipped), sum(uncertain),
+              -- Since the first chunk of the last half minute, and never over less than a second: a start is no pace.
+              coalesce(sum(n) FILTER (WHERE done_at > clock_timestamp() - interval '30 seconds') / greatest(1, extract(epoch FROM
+                clock_timestamp() - min(done_at) FILTER (WHERE done_at > clock_timestamp() - interval '30 seconds'))), 0)::float8
             FROM chunks WHERE batch_id = ANY($1) GROUP BY batch_id, channel_no ORDER BY batch_id, channel_no
             """, connection) { Parameters = { new() { Value = batches } } };
-        var channels = new List<(long Batch, ChannelTotals Totals)>();
+        var channels = new List<(long Batch, ChannelTotals Totals, double Pace)>();
         await using (var reader = await command.ExecuteReaderAsync(ct))
         {
             while (await reader.ReadAsync(ct))
             {
                 channels.Add((reader.GetInt64(0), new ChannelTotals(reader.GetInt32(1), reader.GetInt64(2), reader.GetInt64(3),
-                    reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6))));
+                    reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6)), reader.GetDouble(7)));
             }
         }
-        return channels.GroupBy(c => c.Batch).ToDictionary(g => g.Key, g => new BatchTotals(g.First().Totals.Messages, [.. g.Select(c => c.Totals)]));
+        return channels.GroupBy(c => c.Batch).ToDictionary(g => g.Key, g => new BatchTotals(g.First().Totals.Messages, [.. g.Select(c => c.Totals)], g.Sum(c => c.Pace)));
     }
 }
 
@@ -54,11 +63,13 @@ public sealed record ReasonCount(int ChannelNo, MessageStatus Status, string Rea
     /// <summary>Counts by reason: exceptions row by row, and chunks that were closed early by their rest.</summary>
     public static async Task<IReadOnlyList<ReasonCount>> ReadAsync(NpgsqlConnection connection, long batchId, CancellationToken ct)
     {
-        // recipient_exceptions' key, chunks' key
-        await using var command = new NpgsqlCommand("""
+        // chunks' key; recipient_exceptions' key, a range for each chunk
+        await using var command = new NpgsqlCommand($"""
             SELECT channel_no, status, reason, sum(n)::bigint FROM (
-              SELECT e.channel_no, e.status, e.reason, count(*) AS n FROM recipient_exceptions e
-              WHERE e.batch_id = $1 AND e.status IN (3, 4, 5) AND e.reason IS NOT NULL GROUP BY 1, 2, 3
+              SELECT e.channel_no, e.status, e.reason, count(*) AS n
+              FROM chunks c JOIN recipient_exceptions e
+                ON e.batch_id = c.batch_id AND e.channel_no = c.channel_no AND e.user_id >= c.first_user AND e.user_id <= c.last_user
+              WHERE c.batch_id = $1 AND e.status IN (3, 4, 5) AND e.reason IS NOT NULL AND NOT {ChunkControl.Reopened} GROUP BY 1, 2, 3
               UNION ALL
               SELECT channel_no, rest, rest_reason, sum(rest_n) FROM chunks WHERE batch_id = $1 AND rest_n > 0 GROUP BY 1, 2, 3) AS parts
             GROUP BY 1, 2, 3 ORDER BY 1, 2, 3

@@ -1,47 +1,121 @@
+using System.Collections.Concurrent;
+using CampaignService.Data;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
 namespace CampaignService.Delivery;
 
-/// <summary>The loops of a worker process: one for each core that delivers chunks, and one that looks after what died.</summary>
+/// <summary>The loops of a worker process: those that deliver chunks, and one that looks after what died.</summary>
 public sealed class DeliveryWorker(
-    ChunkQueue queue, ChunkProcessor processor, BatchFinisher finisher, LeaseRescuer rescuer, WorkSignal signal, TimeProvider clock, ILogger<DeliveryWorker> log)
+    ChunkQueue queue, ChunkProcessor processor, BatchFinisher finisher, LeaseRescuer rescuer, DeliveryPulse pulse,
+    WorkSignal signal, IOptions<WorkerSettings> settings, TimeProvider clock, ILogger<DeliveryWorker> log)
     : BackgroundService
 {
-    /// <summary>How long work that another process left can wait for an idle worker, and how soon a failed turn is tried again.</summary>
+    /// <summary>How long work of which no notice came can wait for an idle worker, and how soon a failed turn is tried again.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
+
+    /// <summary>What a chunk gets to come to its end when the service is asked to stop; the host waits 10 s.</summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
+
+    private static readonly Task Never = new TaskCompletionSource().Task;
+
+    private readonly SingleFile _line = new(settings.Value.ActualLoops);
+    private readonly ConcurrentQueue<ChunkClaim> _dropped = new();
+    private volatile bool _lost;
+
+    public override void Dispose()
+    {
+        _line.Dispose();
+        base.Dispose();
+    }
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
     [
-        .. Enumerable.Range(0, Environment.ProcessorCount).Select(_ => LoopAsync(DeliverAllAsync, stoppingToken)),
-        LoopAsync(SweepAsync, stoppingToken),
+        .. Enumerable.Range(0, settings.Value.ActualLoops).Select(_ => LoopAsync(DeliverAllAsync, signal, stoppingToken)),
+        LoopAsync(SweepAsync, wake: null, stoppingToken),
     ]);
 
     /// <summary>Delivers chunk after chunk until there is none left.</summary>
     public async Task DeliverAllAsync(CancellationToken stop)
     {
-        var chunk = await queue.ClaimAsync(lastApp: -1, stop);
-        while (chunk is not null)
+        await pulse.BeatAsync(stop);
+        while (_dropped.TryPeek(out var dropped))
         {
-            // A chunk that was begun is finished also when the service is asked to stop: it takes some ten milliseconds.
-            var next = await processor.ProcessAsync(chunk, claimNext: !stop.IsCancellationRequested, CancellationToken.None);
-            if (next?.BatchId != chunk.BatchId) await finisher.TryFinishAsync(chunk.BatchId, CancellationToken.None);
-            chunk = next;
+            await queue.GiveBackAsync(dropped, stop);
+            _dropped.TryDequeue(out _);
+        }
+        await _line.EnterAsync(stop);
+        try
+        {
+            var chunk = await queue.ClaimAsync(lastApp: -1, stop);
+            while (chunk is not null) chunk = await DeliverAsync(chunk, stop);
+        }
+        finally
+        {
+            _line.Leave();
         }
     }
 
     /// <summary>One turn of looking after chunks and batches whose worker died.</summary>
     public async Task SweepAsync(CancellationToken stop)
     {
+        await pulse.BeatAsync(stop);
         await rescuer.RescueAsync(stop);
         await finisher.SweepAsync(stop);
     }
 
-    private async Task LoopAsync(Func<CancellationToken, Task> turn, CancellationToken stop)
+    /// <returns>The next chunk, leased to this loop.</returns>
+    private async Task<ChunkClaim?> DeliverAsync(ChunkClaim chunk, CancellationToken stop)
+    {
+        if (stop.IsCancellationRequested || _line.MustLeave)
+        {
+            await queue.GiveBackAsync(chunk, CancellationToken.None);
+            return null;
+        }
+        if (chunk.Starts < LeaseRescuer.MaxStarts) return await ProcessAsync(chunk, claimNext: true, stop);
+
+        // Workers died of it, or beside it: alone, so that if this one dies too it was this chunk.
+        if (!await _line.TryAloneAsync(() => ProcessAsync(chunk, claimNext: false, stop), stop)) await queue.GiveBackAsync(chunk, CancellationToken.None);
+        return null;
+    }
+
+    private async Task<ChunkClaim?> ProcessAsync(ChunkClaim chunk, bool claimNext, CancellationToken stop)
+    {
+        // A chunk that was begun comes to its end also when the service is asked to stop: it takes some ten milliseconds.
+        using var patience = new CancellationTokenSource();
+        await using var asked = stop.Register(() => patience.CancelAfter(Grace));
+        try
+        {
+            var result = await processor.ProcessAsync(chunk, claimNext && !stop.IsCancellationRequested, patience.Token);
+            _lost = false;
+            if (!result.Closed) return await queue.ClaimAsync(chunk.AppNo, stop);
+            pulse.Progressed(chunk.BatchId);
+            if (result.Next?.BatchId != chunk.BatchId) await finisher.TryFinishAsync(chunk.BatchId, CancellationToken.None);
+            return result.Next;
+        }
+        catch (Exception e) when (IsNoFaultOfTheChunk(e))
+        {
+            // If the outcome of the commit is unknown and it is closed, there is nothing to give back.
+            if (stop.IsCancellationRequested) await queue.GiveBackAsync(chunk, CancellationToken.None);
+            else _dropped.Enqueue(chunk);
+            throw;
+        }
+    }
+
+    private static bool IsNoFaultOfTheChunk(Exception e) => e is OperationCanceledException || DatabaseHealth.IsConnectionLoss(e) || e is PostgresException
+    {
+        SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.QueryCanceled
+    };
+
+    private async Task LoopAsync(Func<CancellationToken, Task> turn, WorkSignal? wake, CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
         {
-            var next = signal.Next;
+            var next = wake?.Next ?? Never;
             try
             {
                 await turn(stop);
+                _lost = false;
                 await signal.WaitAsync(next, Tick, stop);
             }
             catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -50,10 +124,17 @@ public sealed class DeliveryWorker(
             }
             catch (Exception e)
             {
-                // Whatever was claimed is free again when its lease ends.
-                log.LogError(e, "A turn of the delivery worker failed; going on in {Seconds} s", Tick.TotalSeconds);
+                Report(e);
                 await Task.Delay(Tick, clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+    }
+
+    /// <summary>A fault is an error each time; that the database is away is said once, not each second by each loop.</summary>
+    private void Report(Exception e)
+    {
+        if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "A turn of the delivery worker failed; going on in {Seconds} s. What it had begun is free again when its lease ends", Tick.TotalSeconds);
+        else if (!_lost) log.LogWarning("The database cannot be reached; delivery goes on when it is back: {Message}", e.Message);
+        if (DatabaseHealth.IsConnectionLoss(e)) _lost = true;
     }
 }

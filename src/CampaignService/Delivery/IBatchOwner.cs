@@ -9,4 +9,10 @@ public interface IBatchOwner
 
     /// <summary>Nothing of the batch is pending any more. Runs with the batch row locked; the caller saves and commits.</summary>
     Task EndedAsync(CampaignsDb db, Batch batch, BatchTotals totals, CancellationToken ct);
+
+    /// <summary>The batch was sending and must not go on by itself: the owner pauses itself and the batch. Runs with the batch row locked; the caller saves, holds the chunks and commits.</summary>
+    Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct);
+
+    /// <summary>Whatever waits for its time must not start by itself. In transactions of its own.</summary>
+    Task HoldScheduledAsync(HoldReason reason, CancellationToken ct);
 }

@@ -28,8 +28,8 @@ internal sealed record LedgerChunk(
     };
 
     /// <summary>
-    /// The rule that gives every message its status: its exception, unless a later run reopened it; else what the chunk says of all, else
-    /// what it says of the rest; else it is pending.
+    /// The rule that gives every message its status: its exception, which is pending if a later pass took it up again; else what the chunk
+    /// says of all, else what it says of the rest; else it is pending.
     /// </summary>
     public LedgerMessage Fold(LedgerException? exception)
     {
@@ -38,10 +38,11 @@ internal sealed record LedgerChunk(
             var status = exception.Status == LedgerException.Retry ? MessageStatus.Pending : (MessageStatus)exception.Status;
             return new LedgerMessage(ChannelNo, status, exception.Reason, exception.Detail, exception.Attempts, exception.At);
         }
-        if (exception is null && Base is { } all) return new LedgerMessage(ChannelNo, all, null, null, all == MessageStatus.Delivered ? 1 : 0, DoneAt);
+        if (exception is not null) return new LedgerMessage(ChannelNo, MessageStatus.Pending, null, null, exception.Attempts, null);
+        if (Base is { } all) return new LedgerMessage(ChannelNo, all, null, null, all == MessageStatus.Delivered ? 1 : 0, DoneAt);
         return Rest is { } rest
-            ? new LedgerMessage(ChannelNo, rest, RestReason, null, exception?.Attempts ?? 0, DoneAt)
-            : new LedgerMessage(ChannelNo, MessageStatus.Pending, null, null, exception?.Attempts ?? 0, null);
+            ? new LedgerMessage(ChannelNo, rest, RestReason, null, 0, DoneAt)
+            : new LedgerMessage(ChannelNo, MessageStatus.Pending, null, null, 0, null);
     }
 
     private short ReopenedFrom(short status) => (MessageStatus)status switch

@@ -27,7 +27,7 @@ public sealed class QueryTimeAttribute : ModelBinderAttribute
         }
 
         private static DateTimeOffset? Read(string given) =>
-            TimeConverter.TryParse(given, out var time) ? time
+            TimeConverter.TryParse(given, out var time) ? time.ToUniversalTime()
             : double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) ? TimeConverter.FromUnix(seconds)
             : null;
     }

@@ -30,7 +30,9 @@ public static class Platform
         services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
         services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
         services.AddHostedService<ClockKeeper>();
-        services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]);
+        services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(10));
+        services.AddSingleton<Watchdog>().AddHostedService(provider => provider.GetRequiredService<Watchdog>());
+        services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]).AddCheck<Watchdog>("work", tags: ["ready"]);
 
         services.AddExceptionHandler<ApiExceptionHandler>();
         services.AddHttpContextAccessor();
@@ -80,7 +82,7 @@ public static class Platform
     public static void MapPlatform(this WebApplication app)
     {
         app.MapHealthChecks("/health/live", new HealthCheckOptions { Predicate = _ => false });
-        app.MapHealthChecks("/health/ready", new HealthCheckOptions { Predicate = check => check.Tags.Contains("ready") });
+        app.MapHealthChecks("/health/ready", new HealthCheckOptions { Predicate = check => check.Tags.Contains("ready"), ResponseWriter = WriteHealthAsync });
         if (!app.Services.GetRequiredService<Roles>().Api) return;
         app.MapControllers();
         app.MapOpenApi();
@@ -107,6 +109,14 @@ public static class Platform
     /// <summary>The framework's own messages for query values say what happened but not in our words.</summary>
     private static string Worded(string message) =>
         message.StartsWith("The value ", StringComparison.Ordinal) || message.Length == 0 ? "cannot be read; see /swagger for what it takes" : message;
+
+    /// <summary>Only the database makes a process unready (503); what else is wrong stands in the detail.</summary>
+    private static Task WriteHealthAsync(HttpContext http, Microsoft.Extensions.Diagnostics.HealthChecks.HealthReport report) =>
+        http.Response.WriteAsJsonAsync(new
+        {
+            status = report.Status.ToString(),
+            checks = report.Entries.ToDictionary(e => e.Key, e => new { status = e.Value.Status.ToString(), detail = e.Value.Description }),
+        });
 
     private static Task WriteStatusAsync(HttpContext http) => http.Response.StatusCode switch
     {

@@ -117,7 +117,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
 
         // The first worker was only slow and comes back: its token is no longer the chunk's.
         var processor = service.Services.GetRequiredService<ChunkProcessor>();
-        Assert.Null(await processor.ProcessAsync(died, claimNext: false, CancellationToken.None));
+        Assert.False((await processor.ProcessAsync(died, claimNext: false, CancellationToken.None)).Closed);
         await ShouldHaveServedEverybodyOnceAsync(id, 2_500);
     }
 
@@ -240,7 +240,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         await using var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await BatchOfAsync(id) } } };
         await hold.ExecuteScalarAsync();
         var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
-        Assert.NotNull(await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: true, CancellationToken.None));
+        Assert.NotNull((await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: true, CancellationToken.None)).Next);
         Assert.False(await service.Services.GetRequiredService<BatchFinisher>().TryFinishAsync(chunk!.BatchId, CancellationToken.None));
         await transaction.RollbackAsync();
         await ExpireLeasesAsync();

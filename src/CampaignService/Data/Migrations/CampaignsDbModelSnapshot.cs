@@ -57,6 +57,18 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("name");
 
+                    b.Property<DateTimeOffset?>("PausedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("paused_at");
+
+                    b.Property<string>("ScheduleZone")
+                        .HasColumnType("text")
+                        .HasColumnName("schedule_zone");
+
+                    b.Property<DateTimeOffset?>("ScheduledAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("scheduled_at");
+
                     b.Property<string>("SenderId")
                         .HasColumnType("text")
                         .HasColumnName("sender_id");
@@ -69,6 +81,14 @@ namespace CampaignService.Data.Migrations
                         .IsConcurrencyToken()
                         .HasColumnType("smallint")
                         .HasColumnName("status");
+
+                    b.Property<string>("StatusReason")
+                        .HasColumnType("text")
+                        .HasColumnName("status_reason");
+
+                    b.Property<DateTimeOffset?>("StopAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("stop_at");
 
                     b.Property<string>("Tag")
                         .HasColumnType("text")
@@ -89,6 +109,14 @@ namespace CampaignService.Data.Migrations
                     b.HasIndex("BatchId")
                         .IsUnique()
                         .HasDatabaseName("ix_campaigns_batch_id");
+
+                    b.HasIndex("ScheduledAt")
+                        .HasDatabaseName("ix_campaigns_scheduled_at")
+                        .HasFilter("status = 1");
+
+                    b.HasIndex("StopAt")
+                        .HasDatabaseName("ix_campaigns_stop_at")
+                        .HasFilter("stop_at IS NOT NULL AND status IN (2, 3)");
 
                     b.HasIndex("AppNo", "Id")
                         .HasDatabaseName("ix_campaigns_app_no_id");
@@ -177,6 +205,10 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("owner_id");
 
+                    b.Property<DateTimeOffset?>("ProgressAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("progress_at");
+
                     b.Property<short>("Run")
                         .HasColumnType("smallint")
                         .HasColumnName("run");
@@ -217,7 +249,7 @@ namespace CampaignService.Data.Migrations
 
                     b.HasIndex("State")
                         .HasDatabaseName("ix_batches_state")
-                        .HasFilter("state = 2");
+                        .HasFilter("state IN (2, 4)");
 
                     b.HasIndex("TemplateId", "TemplateVersion")
                         .HasDatabaseName("ix_batches_template_id_template_version");

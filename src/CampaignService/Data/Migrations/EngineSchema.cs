@@ -131,6 +131,20 @@ internal static class EngineSchema
         END $$;
         """;
 
+    public const string Pulse = """
+        -- One row: when a worker last beat, and which database this is. A copy that was restored elsewhere has another of the two.
+        CREATE TABLE delivery_pulse (
+          is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+          at timestamptz NOT NULL,
+          system_identifier bigint NOT NULL,
+          timeline integer NOT NULL) WITH (fillfactor = 50);
+        INSERT INTO delivery_pulse (at, system_identifier, timeline)
+          SELECT clock_timestamp(), s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c;
+        UPDATE batches SET progress_at = clock_timestamp() WHERE state = 2;
+        """;
+
+    public const string DropPulse = "DROP TABLE delivery_pulse;";
+
     public const string Drop = """
         DROP FUNCTION create_feed_partitions(integer);
         DROP TABLE feed_receipts, feed_items, recipient_exceptions, chunks, batch_exclusions, recipients;

@@ -43,6 +43,7 @@ public static class ApiText
         | 409 | `ERR_NO_RECIPIENTS` | The campaign has nobody to send to. |
         | 409 | `ERR_TEMPLATE_NOT_APPROVED` | The template's version is not approved, or the template is archived. |
         | 409 | `ERR_NO_ENABLED_CHANNEL` | No channel of the template is enabled. |
+        | 409 | `ERR_NOTHING_TO_RETRY` | Nobody has a status that is to be tried again. |
         | 413 | `ERR_TOO_LARGE` | The body or the file is larger than allowed. |
         | 415 | `ERR_UNSUPPORTED_MEDIA_TYPE` | The body is not of the type that the route takes. |
         | 500 | `ERR_OPERATION_FAILED` | A fault of the service, logged under `traceId`. |

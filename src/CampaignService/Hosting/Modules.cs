@@ -28,14 +28,12 @@ public static class Modules
         services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
-        services.AddSingleton<ICampaignSchedule, TemporarySchedule>();
         services.AddScoped<TemplateAuthor>();
 
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();
         services.AddScoped<CampaignTimetable>().AddScoped<CampaignControl>().AddSingleton<DueCampaigns>();
         if (roles.Scheduler) services.AddHostedService(provider => provider.GetRequiredService<DueCampaigns>());
         services.AddScoped<IBatchOwner, CampaignOutcome>();
-        // What the campaigns do at their moment goes here; nobody sets one yet.
-        builder.AddCampaignSchedule(roles.Scheduler, due: (_, _, _) => Task.CompletedTask);
+        builder.AddCampaignSchedule(roles.Scheduler, due: (provider, id, ct) => provider.GetRequiredService<DueCampaigns>().RunAsync(id, ct));
     }
 }

@@ -101,6 +101,17 @@ public sealed class QuartzSchedulingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_is_told_may_take_its_own_moment_away()
+    {
+        var node = await NodeAsync(runs: true);
+        node.WhenTold = (id, _) => node.RemoveAsync(id);
+        await node.SetAsync("c1", Soon);
+        await AfterAllAsync(node, 2 * Soon);
+        await UntilAsync(async () => await TriggersAsync() == 0);
+        Assert.Empty(node.Complaints);
+    }
+
+    [Fact]
     public async Task What_one_process_sets_another_tells_within_two_seconds()
     {
         var api = await NodeAsync(runs: false);

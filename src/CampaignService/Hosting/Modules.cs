@@ -35,5 +35,7 @@ public static class Modules
         services.AddScoped<CampaignTimetable>().AddScoped<CampaignControl>().AddSingleton<DueCampaigns>();
         if (roles.Scheduler) services.AddHostedService(provider => provider.GetRequiredService<DueCampaigns>());
         services.AddScoped<IBatchOwner, CampaignOutcome>();
+        // What the campaigns do at their moment goes here; nobody sets one yet.
+        builder.AddCampaignSchedule(roles.Scheduler, due: (_, _, _) => Task.CompletedTask);
     }
 }

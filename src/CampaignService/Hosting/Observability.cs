@@ -22,6 +22,9 @@ public static class Observability
             // What fails in EF throws, and what throws is logged where it is handled; much of it is a refusal and no fault.
             .MinimumLevel.Override("Microsoft.EntityFrameworkCore", LogEventLevel.Fatal)
             .MinimumLevel.Override("Npgsql", LogEventLevel.Warning)
+            .MinimumLevel.Override("Quartz", LogEventLevel.Warning)
+            // At every start it warns of the process that ran before, as of one that failed.
+            .MinimumLevel.Override("Quartz.Impl.AdoJobStore.LocalTransactionJobStore", LogEventLevel.Error)
             // The exception handler logs a fault once, with its route; the middleware around it would log it again with the path.
             .MinimumLevel.Override("Microsoft.AspNetCore.Diagnostics.ExceptionHandlerMiddleware", LogEventLevel.Fatal)
             .ReadFrom.Configuration(builder.Configuration)

@@ -1,7 +1,10 @@
 using System.Data.Common;
+using CampaignService.Common;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using Quartz;
+using Quartz.Impl.AdoJobStore;
+using Quartz.Impl.AdoJobStore.Common;
 
 namespace CampaignService.Scheduling;
 
@@ -22,7 +25,7 @@ internal static class QuartzScheduling
 }
 
 /// <summary>
-/// Sets and removes triggers. The scheduler behind it is made on first use and not at start, where its second of preparation would delay
+/// Sets and removes triggers. The scheduler behind it is made on first use and not at start, where its preparation would delay
 /// readiness; it makes its tables itself, and any number of processes may do so at once.
 /// </summary>
 internal sealed class QuartzSchedule(
@@ -39,24 +42,18 @@ internal sealed class QuartzSchedule(
     /// Call it last in the transaction: the lock of all triggers is held until the commit, and a transaction that waits for another row
     /// behind it stops everybody who sets a moment.
     /// </summary>
-    public async Task SetAsync(string campaignId, CampaignMoment moment, DateTimeOffset at, DbTransaction transaction, CancellationToken ct)
+    public Task SetAsync(string campaignId, CampaignMoment moment, DateTimeOffset at, DbTransaction transaction, CancellationToken ct)
     {
-        var scheduler = await SchedulerAsync(ct);
         var trigger = TriggerBuilder.Create(time).WithIdentity(KeyOf(campaignId, moment)).ForJob(Job).StartAt(at)
             .UsingJobData(Job.Name, campaignId)
             // However late, it fires at once: whether that is too late is not for the clock to say.
             .WithSimpleSchedule(once => once.WithMisfireInstruction(SimpleTriggerMisfireInstruction.IgnoreMisfires))
             .Build();
-        using var _ = scheduler.EnlistTransaction(transaction);
-        await scheduler.ScheduleTrigger(trigger, TriggerConflict.Replace, ct);
+        return InAsync(transaction, async scheduler => await scheduler.ScheduleTrigger(trigger, TriggerConflict.Replace, ct), ct);
     }
 
-    public async Task RemoveAsync(string campaignId, CampaignMoment moment, DbTransaction transaction, CancellationToken ct)
-    {
-        var scheduler = await SchedulerAsync(ct);
-        using var _ = scheduler.EnlistTransaction(transaction);
-        await scheduler.UnscheduleJob(KeyOf(campaignId, moment), ct);
-    }
+    public Task RemoveAsync(string campaignId, CampaignMoment moment, DbTransaction transaction, CancellationToken ct) =>
+        InAsync(transaction, async scheduler => await scheduler.UnscheduleJob(KeyOf(campaignId, moment), ct), ct);
 
     /// <summary>From here on this process fires triggers, and checks in so that the others know when it has died.</summary>
     public async Task StartAsync(CancellationToken ct) => await (await SchedulerAsync(ct)).Start(ct);
@@ -70,6 +67,22 @@ internal sealed class QuartzSchedule(
     public async ValueTask DisposeAsync()
     {
         if (_factory is not null) await _factory.DisposeAsync();
+    }
+
+    private async Task InAsync(DbTransaction transaction, Func<IScheduler, Task> act, CancellationToken ct)
+    {
+        var scheduler = await SchedulerAsync(ct);
+        using var _ = scheduler.EnlistTransaction(transaction);
+        try
+        {
+            await act(scheduler);
+        }
+        catch (SchedulerException e) when (e.GetBaseException() is PostgresException
+            { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.InFailedSqlTransaction })
+        {
+            // It asks for its lock again where the first refusal has ended the transaction, and reports the refusal of that.
+            throw new ApiException(Errors.Conflict("Another request is setting times just now. Try again in a moment."));
+        }
     }
 
     private static TriggerKey KeyOf(string campaignId, CampaignMoment moment) => new(campaignId, moment.ToString());
@@ -123,6 +136,7 @@ internal sealed class QuartzSchedule(
         {
             store.UsePostgres(data => data.DataSourceFactory = _ => source);
             store.ProvisionSchema();
+            store.UseLockHandler(services => new PostgreSqlSelectForUpdateLockHandler(services.GetRequiredService<IDbProvider>()) { RetryPeriod = TimeSpan.FromMilliseconds(50) });
             // A process that has died is known to be dead after the sum of both, and what it had begun begins again elsewhere.
             store.UseClustering(cluster =>
             {

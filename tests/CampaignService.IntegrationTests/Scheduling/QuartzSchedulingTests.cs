@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using CampaignService.Common;
 using CampaignService.IntegrationTests.Support;
 using CampaignService.Scheduling;
 using Npgsql;
@@ -64,6 +65,22 @@ public sealed class QuartzSchedulingTests : IAsyncLifetime
         }
         Assert.Equal(0, await TriggersAsync("lost"));
         Assert.Equal(1, await TriggersAsync("kept"));
+    }
+
+    [Fact]
+    public async Task Who_waits_too_long_for_another_that_sets_a_moment_is_told_to_try_again()
+    {
+        var node = await NodeAsync(runs: false);
+        await using var first = await OpenAsync();
+        await using var holding = await first.BeginTransactionAsync();
+        await node.Schedule.SetAsync("c1", CampaignMoment.Start, node.Clock.GetUtcNow() + Hour, holding, CancellationToken.None);
+        await using var second = await OpenAsync();
+        await using var waiting = await second.BeginTransactionAsync();
+        await using var impatient = new NpgsqlCommand("SET LOCAL lock_timeout = '100ms'", second, waiting);
+        await impatient.ExecuteNonQueryAsync();
+        var refused = await Assert.ThrowsAsync<ApiException>(() =>
+            node.Schedule.SetAsync("c2", CampaignMoment.Start, node.Clock.GetUtcNow() + Hour, waiting, CancellationToken.None));
+        Assert.Equal(409, refused.Error.Status);
     }
 
     [Fact]

@@ -68,6 +68,7 @@ public sealed class CampaignTimetable(
             var channels = await launcher.SendableChannelsAsync(campaign, ct);
             campaign.StartOnTime(now);
             await launcher.CutAsync(campaign, channels, ct);
+            Telemetry.Launched();
         }
         catch (ApiException e)
         {

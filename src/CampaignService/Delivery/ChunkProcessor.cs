@@ -1,5 +1,6 @@
 using System.Text;
 using CampaignService.Channels.InApp;
+using CampaignService.Common;
 using CampaignService.Feed;
 using Npgsql;
 
@@ -39,7 +40,11 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
         await using var transaction = await connection.BeginTransactionAsync(ct);
         using var messages = new InAppMessages(chunk.AppNo, chunk.ChannelNo, chunk.BatchId, content.Channels[chunk.ChannelNo].Template);
         var servedAtLast = new List<string>();
-        if (!await ReadRangeAsync(connection, chunk, messages, servedAtLast, ct)) return new ChunkResult(Closed: false, Next: null);
+        if (!await ReadRangeAsync(connection, chunk, messages, servedAtLast, ct))
+        {
+            Telemetry.ChunkAbandoned();
+            return new ChunkResult(Closed: false, Next: null);
+        }
         await messages.WriteAsync(connection, ct);
 
         var results = new NpgsqlBatch(connection, transaction);
@@ -54,6 +59,7 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
                 if (claimNext) next = await ChunkQueue.ReadClaimAsync(reader, token, ct);
             }
             await transaction.CommitAsync(ct);
+            Telemetry.ChunkClosed("in_app", messages.Delivered, messages.Skipped.Count);
             return new ChunkResult(Closed: true, next);
         }
     }

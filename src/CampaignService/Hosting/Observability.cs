@@ -36,6 +36,8 @@ public static class Observability
         builder.Logging.ClearProviders().AddSerilog(Log.Logger);
     }
 
+    private static bool IsProbe(string route) => route == "/metrics" || route.StartsWith("/health", StringComparison.Ordinal);
+
     /// <summary>
     /// A line for each request, by the pattern of its route and never by its path, query or body, which hold user ids.
     /// </summary>
@@ -52,7 +54,7 @@ public static class Observability
             var endpoint = http.GetEndpoint() ?? http.Features.Get<IExceptionHandlerFeature>()?.Endpoint;
             var route = (endpoint as RouteEndpoint)?.RoutePattern.RawText ?? "unmatched";
             // Probes ask every few seconds; a line for each would drown the rest.
-            var level = http.Response.StatusCode >= 500 ? LogEventLevel.Error : route.StartsWith("/health", StringComparison.Ordinal) ? LogEventLevel.Debug : LogEventLevel.Information;
+            var level = http.Response.StatusCode >= 500 ? LogEventLevel.Error : IsProbe(route) ? LogEventLevel.Debug : LogEventLevel.Information;
             Log.Write(level, "{Method} {Route} {Status} in {Elapsed:0.0} ms for app {AppId}, trace {TraceId}",
                 http.Request.Method, route, http.Response.StatusCode, Stopwatch.GetElapsedTime(start).TotalMilliseconds,
                 http.User.FindFirst(ApiKeyAuthentication.AppIdClaim)?.Value, Problem.TraceIdOf(http));

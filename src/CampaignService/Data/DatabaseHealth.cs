@@ -36,6 +36,10 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
         }
     }
 
+    /// <summary>All connections of the pool are in use: no reason to throw away those that work.</summary>
+    public static bool IsPoolExhausted(Exception exception) =>
+        exception is NpgsqlException { InnerException: TimeoutException } && exception.Message.Contains("pool", StringComparison.Ordinal);
+
     public static bool IsConnectionLoss(Exception exception)
     {
         for (var e = exception; e is not null; e = e.InnerException)

@@ -99,7 +99,7 @@ public sealed class DeliveryPulse(
         {
             await HoldAsync(batchId, reason, ct);
         }
-        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.LockNotAvailable)
+        catch (Exception e) when (e.GetBaseException() is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable })
         {
             log.LogWarning("Batch {Batch} should be paused as {Reason}, but another request is working on it", batchId, reason);
         }

@@ -52,6 +52,16 @@ public sealed partial class ServiceProcess : IDisposable
         await _process.WaitForExitAsync();
     }
 
+    /// <summary>SIGTERM, as whoever runs it does to stop it.</summary>
+    /// <returns>How long it took to end.</returns>
+    public async Task<TimeSpan> StopAsync()
+    {
+        var start = Stopwatch.GetTimestamp();
+        using (var kill = Process.Start("kill", ["-TERM", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)])) await kill.WaitForExitAsync();
+        await _process.WaitForExitAsync();
+        return Stopwatch.GetElapsedTime(start);
+    }
+
     public void Dispose()
     {
         if (!_process.HasExited) _process.Kill();

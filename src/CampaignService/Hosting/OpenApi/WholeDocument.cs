@@ -52,10 +52,12 @@ public sealed class WholeDocument : IDocumentFilter
             ["application/json"] = new OpenApiMediaType
             {
                 Schema = new OpenApiSchema { Type = JsonSchemaType.Object },
-                Example = JsonNode.Parse($$"""{"status":"{{status}}","checks":{"database":{"status":"{{status}}","detail":null},"work":{"status":"Healthy","detail":null}}}"""),
+                Example = new JsonObject { ["status"] = status, ["checks"] = new JsonObject { ["database"] = Check(status), ["work"] = Check("Healthy") } },
             },
         },
     };
+
+    private static JsonObject Check(string status) => new() { ["status"] = status, ["detail"] = null };
 
     private static Dictionary<string, IOpenApiMediaType> Content(string type, IOpenApiSchema schema, string? example = null) =>
         new() { [type] = new OpenApiMediaType { Schema = schema, Example = example } };

@@ -97,6 +97,17 @@ internal sealed class Bench : IAsyncDisposable
         }
     }
 
+    /// <summary>One process of several on the shared database.</summary>
+    public Task<ServiceProcess> StartProcessAsync(string roles, int loops, CancellationToken ct) => ServiceProcess.StartAsync(Folder, new()
+    {
+        ["ConnectionStrings__Campaigns"] = _postgres.ConnectionString,
+        ["Roles"] = roles,
+        ["Workers__Loops"] = $"{loops}",
+    }, ct);
+
+    /// <summary>The pool that a worker with so many loops has.</summary>
+    public NpgsqlDataSource DeliveryPool(int loops) => Delivery.DeliveryPool.Create(_postgres.ConnectionString, loops);
+
     /// <summary>Both sides start right after one: the worst case for the WAL, and the same for both.</summary>
     public Task CheckpointAsync(CancellationToken ct) => Db.ExecuteAsync("CHECKPOINT", ct);
 

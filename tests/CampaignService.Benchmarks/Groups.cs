@@ -13,6 +13,11 @@ internal static class Groups
         new("sending", false, (b, p, _, n, ct) => SendingAsync(b, p!, n, ct), Bench.Rows),
         new("whole", false, (b, p, _, n, ct) => WholeAsync(b, p!, n, ct), Bench.Rows),
         new("million", true, (b, p, s, n, ct) => MillionAsync(b, p!, s!, n, ct), Bench.ManyRows),
+        new("schedule", false, (b, p, _, _, ct) => ControlGroups.ScheduleAsync(b, p!, ct), Bench.Rows),
+        new("pause", true, (b, p, _, n, ct) => ControlGroups.PauseAsync(b, p!, n, ct), Bench.ManyRows),
+        new("fairness", true, (b, p, _, n, ct) => ControlGroups.FairnessAsync(b, p!, n, ct), Bench.ManyRows),
+        new("workers", false, (b, _, _, n, ct) => ControlGroups.WorkersAsync(b, n, ct), 0),
+        new("claim", false, (b, _, _, n, ct) => ControlGroups.ClaimAsync(b, n, ct), 0),
         new("start", false, (b, _, _, n, ct) => StartAsync(b, n, ct), 0),
     ];
 

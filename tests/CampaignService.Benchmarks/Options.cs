@@ -2,14 +2,14 @@ namespace CampaignService.Benchmarks;
 
 /// <summary>What was asked for on the command line.</summary>
 /// <param name="Reps">Measured repetitions of each figure; the median counts.</param>
-/// <param name="Quick">Leave the million rows out.</param>
+/// <param name="Quick">Leave the long groups out.</param>
 /// <param name="Write">Rewrite docs/benchmarks.md.</param>
 /// <param name="Filter">Only the groups with this in their name.</param>
 internal sealed record Options(int Reps, bool Quick, bool Write, string Filter)
 {
     public const string Usage = """
-        usage: scripts/bench [--quick] [--write] [upload | sending | whole | million | start]
-          --quick   2 repetitions instead of 5, and without the million rows
+        usage: scripts/bench [--quick] [--write] [upload | sending | whole | million | schedule | pause | fairness | workers | claim | start]
+          --quick   2 repetitions instead of 5, and without the long ones
           --write   rewrite docs/benchmarks.md; takes the whole run
           a name    only the figures of the groups with that in their name
         """;

@@ -66,6 +66,19 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
         return clock.Elapsed;
     }
 
+    /// <summary>A draft to a few people.</summary>
+    public async Task<BenchCampaign> SmallDraftAsync(int recipients, CancellationToken ct)
+    {
+        var campaign = await DraftAsync(ct);
+        var ids = Enumerable.Range(0, recipients).Select(i => $"few-{i}").ToArray();
+        await CallAsync($"/api/campaigns/{campaign.Id}/recipients", new { userIds = ids, userVariables = ids.ToDictionary(id => id, _ => new { name = "Ann" }) }, HttpStatusCode.Created, ct);
+        return campaign;
+    }
+
+    /// <summary>Calls a verb and returns when it has answered.</summary>
+    public Task DoAsync(BenchCampaign campaign, string verb, object body, HttpStatusCode expected, CancellationToken ct) =>
+        CallAsync($"/api/campaigns/{campaign.Id}/{verb}", body, expected, ct);
+
     /// <summary>A fast result counts only when it is right: one feed row for each recipient, and the campaign says so.</summary>
     public async Task RecountAsync(BenchCampaign campaign, int recipients, CancellationToken ct)
     {

@@ -192,7 +192,7 @@ public sealed partial class OpenApiTests(TestService service) : IClassFixture<Te
 
     private static object? Any(Type type) => type.IsValueType ? Activator.CreateInstance(type) : type == typeof(string) ? "x" : Array.Empty<string>();
 
-    private static bool IsProbe(string operation) => operation.Contains(" /health/", StringComparison.Ordinal);
+    private static bool IsProbe(string operation) => operation.EndsWith(" /metrics", StringComparison.Ordinal) || operation.Contains(" /health/", StringComparison.Ordinal);
 
     private static string[] Expected(string operation, JsonNode node)
     {

@@ -45,9 +45,16 @@ public sealed partial class ArchitectureTests
         ["src/CampaignService/Feed/FeedReader.cs"] = "what is unread above the watermark of one user",
     };
 
+    private static readonly Dictionary<string, string> MayNameQuartz = new()
+    {
+        ["src/CampaignService/Scheduling/QuartzScheduling.cs"] = "all that knows it",
+        ["src/CampaignService/Hosting/Observability.cs"] = "how much it logs",
+    };
+
     private static readonly Dictionary<string, string> MayHaveOneImplementation = new()
     {
         ["IBatchOwner"] = "direct notifications own batches, too",
+        ["ICampaignSchedule"] = "one library kept to one file",
         ["IFeedSources"] = "direct notifications are sources of feed rows, too",
     };
 
@@ -117,6 +124,15 @@ public sealed partial class ArchitectureTests
         AssertHolds(EmptyNames(SourceText.Service()));
         AssertBreaks(EmptyNames([File("Campaigns/A.cs", "public sealed class CampaignManager(int a);")]), "CampaignManager");
         AssertBreaks(EmptyNames([File("Campaigns/A.cs", "internal readonly record struct UploadHelper(int A);")]), "UploadHelper");
+    }
+
+    [Fact]
+    public void Quartz_is_named_in_one_file_only()
+    {
+        AssertHolds(QuartzElsewhere(SourceText.Service()));
+        AssertBreaks(QuartzElsewhere([File("Campaigns/Campaign.cs", "using Quartz;")]), "Campaign.cs");
+        AssertBreaks(QuartzElsewhere([File("Campaigns/Campaign.cs", "global::Quartz.IScheduler s;")]), "Campaign.cs");
+        AssertHolds(QuartzElsewhere([File("Campaigns/Campaign.cs", "// Quartz tells of it\nQuartzScheduling.AddCampaignSchedule();")]));
     }
 
     [Fact]
@@ -224,6 +240,10 @@ public sealed partial class ArchitectureTests
     private static IEnumerable<string> EmptyNames(IEnumerable<SourceText> files) =>
         files.SelectMany(f => EmptyName().Matches(f.Bones).Select(m => $"{f.Path}: {m.Groups[1].Value} says nothing; name it by what it does"));
 
+    private static IEnumerable<string> QuartzElsewhere(IEnumerable<SourceText> files) =>
+        files.Where(f => !MayNameQuartz.ContainsKey(f.Path) && Quartz().IsMatch(f.Code))
+            .Select(f => $"{f.Path}: names Quartz; only ICampaignSchedule is known outside Scheduling/QuartzScheduling.cs");
+
     private static IEnumerable<string> NamesOutside(IEnumerable<SourceText> files) =>
         from file in files
         from line in file.Lines.Select((text, i) => (Text: text, Number: i + 1))
@@ -279,6 +299,9 @@ public sealed partial class ArchitectureTests
 
     [GeneratedRegex(@"\b(?:class|record|struct|interface|enum) (\w*(?:Service|Manager|Helper))\b")]
     private static partial Regex EmptyName();
+
+    [GeneratedRegex(@"\bQuartz\b|\bqrtz_", RegexOptions.IgnoreCase)]
+    private static partial Regex Quartz();
 
     // In two halves, so that this file does not name them either.
     [GeneratedRegex(@"\.\./" + @"shared\b|(?<![\w./-])/(" + @"work|root)/|(?<![\w./-])/home/(?!linuxbrew/)\w+/")]

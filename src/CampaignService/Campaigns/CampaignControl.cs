@@ -22,8 +22,13 @@ public sealed class CampaignControl(CampaignsDb db, CampaignLauncher launcher, B
     {
         var goesOn = campaign.HasStarted;
         campaign.Resume(now);
-        if (goesOn) await ChunkControl.ReleaseAsync(db, campaign.Batch, ct);
-        else await launcher.CutAsync(campaign, await launcher.SendableChannelsAsync(campaign, ct), ct);
+        if (goesOn)
+        {
+            await ChunkControl.ReleaseAsync(db, campaign.Batch, ct);
+            return;
+        }
+        await launcher.CutAsync(campaign, await launcher.SendableChannelsAsync(campaign, ct), ct);
+        Telemetry.Launched();
     }, ct);
 
     public async Task<Campaign> StopAsync(CurrentApp app, string id, CancellationToken ct)

@@ -25,6 +25,7 @@ public sealed class CampaignLauncher(CampaignsDb db, ICampaignSchedule schedule,
         await transaction.CommitAsync(ct);
         // Die here and the workers find the chunks by their next poll.
         signal.Wake();
+        Telemetry.Launched();
         return campaign;
     }
 

@@ -29,11 +29,15 @@ public static class CampaignLookup
     }
 
     /// <summary>The same for the service itself, whatever the app; it waits for nobody.</summary>
-    /// <returns>Null when it is gone or somebody else is working on it: the sweep comes round again.</returns>
-    public static async Task<Campaign?> TryLockAsync(this CampaignsDb db, string id, CancellationToken ct)
+    /// <returns>
+    /// The campaign, and the time by which to judge it: the database's own, for this process may just have been asleep. Null when it is gone
+    /// or somebody else is working on it; the sweep comes round again.
+    /// </returns>
+    public static async Task<(Campaign Campaign, DateTimeOffset Now)?> TryLockAsync(this CampaignsDb db, string id, CancellationToken ct)
     {
-        var locked = await db.Database.SqlQuery<long>(
-            $"SELECT id AS \"Value\" FROM batches WHERE id = (SELECT batch_id FROM campaigns WHERE id = {id}) FOR NO KEY UPDATE SKIP LOCKED").ToListAsync(ct);
-        return locked.Count == 0 ? null : await db.Campaigns.Include(c => c.Batch).FirstOrDefaultAsync(c => c.Id == id, ct);
+        var locked = await db.Database.SqlQuery<DateTimeOffset>(
+            $"SELECT clock_timestamp() AS \"Value\" FROM batches WHERE id = (SELECT batch_id FROM campaigns WHERE id = {id}) FOR NO KEY UPDATE SKIP LOCKED").ToListAsync(ct);
+        if (locked.Count == 0 || await db.Campaigns.Include(c => c.Batch).FirstOrDefaultAsync(c => c.Id == id, ct) is not { } campaign) return null;
+        return (campaign, locked[0]);
     }
 }

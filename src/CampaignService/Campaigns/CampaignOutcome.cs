@@ -30,16 +30,22 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
     {
         await using var scope = scopes.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
-        foreach (var id in await db.Campaigns.Where(c => c.Status == CampaignStatus.Scheduled).Select(c => c.Id).ToListAsync(ct))
+        // Until there is none: one that somebody works on at the moment is passed over, and met again.
+        while (await db.Campaigns.Where(c => c.Status == CampaignStatus.Scheduled).Select(c => c.Id).ToListAsync(ct) is { Count: > 0 } scheduled)
         {
-            await using var transaction = await db.Database.BeginTransactionAsync(ct);
-            if (await db.TryLockAsync(id, ct) is not { Status: CampaignStatus.Scheduled } campaign) continue;
-            campaign.Hold(CodeOf(reason), clock.GetUtcNow());
-            await schedule.RemoveAsync(id, CampaignMoment.Start, transaction.GetDbTransaction(), ct);
-            await db.SaveChangesAsync(ct);
-            await transaction.CommitAsync(ct);
-            db.ChangeTracker.Clear();
+            foreach (var id in scheduled) await HoldScheduledAsync(db, id, CodeOf(reason), ct);
         }
+    }
+
+    private async Task HoldScheduledAsync(CampaignsDb db, string id, string code, CancellationToken ct)
+    {
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        if (await db.TryLockAsync(id, ct) is not var (campaign, now) || campaign.Status != CampaignStatus.Scheduled) return;
+        campaign.Hold(code, now);
+        await schedule.RemoveAsync(id, CampaignMoment.Start, transaction.GetDbTransaction(), ct);
+        await db.SaveChangesAsync(ct);
+        await transaction.CommitAsync(ct);
+        db.ChangeTracker.Clear();
     }
 
     /// <param name="delivered">Messages handed over for good.</param>

@@ -43,8 +43,7 @@ public sealed class CampaignTimetable(
     public async Task DoWhatIsDueAsync(string id, CancellationToken ct)
     {
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
-        if (await db.TryLockAsync(id, ct) is not { } campaign) return;
-        var now = clock.GetUtcNow();
+        if (await db.TryLockAsync(id, ct) is not var (campaign, now)) return;
         if (campaign.Status == CampaignStatus.Scheduled && campaign.ScheduledAt <= now) await StartAsync(campaign, now, ct);
         else if (campaign.Status is CampaignStatus.Sending or CampaignStatus.Paused && campaign.StopAt <= now) await control.StopAsync(campaign, now, ct);
         // Called early, by a clock that was wrong: it is set again.
@@ -68,6 +67,7 @@ public sealed class CampaignTimetable(
             var channels = await launcher.SendableChannelsAsync(campaign, ct);
             campaign.StartOnTime(now);
             await launcher.CutAsync(campaign, channels, ct);
+            Telemetry.Launched();
         }
         catch (ApiException e)
         {

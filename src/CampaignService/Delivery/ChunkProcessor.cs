@@ -1,5 +1,7 @@
 using System.Text;
 using CampaignService.Channels.InApp;
+using CampaignService.Common;
+using CampaignService.Feed;
 using Npgsql;
 
 namespace CampaignService.Delivery;
@@ -18,11 +20,31 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
     {
         var content = await sources.FindAsync(chunk.BatchId, ct) ?? throw new InvalidOperationException($"Batch {chunk.BatchId} has chunks but no row.");
         await using var connection = await source.OpenConnectionAsync(ct);
-        await using var transaction = await connection.BeginTransactionAsync(ct);
+        var backend = connection.ProcessID;
+        try
+        {
+            return await ProcessAsync(connection, chunk, content, claimNext, ct);
+        }
+        catch (OperationCanceledException)
+        {
+            // A COPY that waits for a lock is not cancelled with its connection: its server process would hold the chunk's row until it times out.
+            await using var end = source.CreateCommand("SELECT pg_terminate_backend($1)");
+            end.Parameters.Add(new() { Value = backend });
+            await end.ExecuteNonQueryAsync(CancellationToken.None);
+            throw;
+        }
+    }
 
+    private static async Task<ChunkResult> ProcessAsync(NpgsqlConnection connection, ChunkClaim chunk, FeedSource content, bool claimNext, CancellationToken ct)
+    {
+        await using var transaction = await connection.BeginTransactionAsync(ct);
         using var messages = new InAppMessages(chunk.AppNo, chunk.ChannelNo, chunk.BatchId, content.Channels[chunk.ChannelNo].Template);
         var servedAtLast = new List<string>();
-        if (!await ReadRangeAsync(connection, chunk, messages, servedAtLast, ct)) return new ChunkResult(Closed: false, Next: null);
+        if (!await ReadRangeAsync(connection, chunk, messages, servedAtLast, ct))
+        {
+            Telemetry.ChunkAbandoned();
+            return new ChunkResult(Closed: false, Next: null);
+        }
         await messages.WriteAsync(connection, ct);
 
         var results = new NpgsqlBatch(connection, transaction);
@@ -37,6 +59,7 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
                 if (claimNext) next = await ChunkQueue.ReadClaimAsync(reader, token, ct);
             }
             await transaction.CommitAsync(ct);
+            Telemetry.ChunkClosed("in_app", messages.Delivered, messages.Skipped.Count);
             return new ChunkResult(Closed: true, next);
         }
     }

@@ -1,3 +1,4 @@
+using CampaignService.Common;
 using Npgsql;
 
 namespace CampaignService.Delivery;
@@ -60,7 +61,7 @@ public sealed class ChunkQueue([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
             WHERE batch_id = $1 AND no = $2 AND channel_no = $3 AND state = 2 AND lease_token = $4
             """);
         foreach (object value in new object[] { chunk.BatchId, chunk.No, chunk.ChannelNo, chunk.Token }) command.Parameters.Add(new() { Value = value });
-        await command.ExecuteNonQueryAsync(ct);
+        if (await command.ExecuteNonQueryAsync(ct) > 0) Telemetry.ChunkGivenBack();
     }
 
     /// <summary>The claim as part of a caller's pipeline; read its result with <see cref="ReadClaimAsync"/>.</summary>

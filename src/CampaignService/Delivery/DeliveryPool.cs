@@ -20,6 +20,6 @@ public static class DeliveryPool
         settings.MaxPoolSize = loops + 2;
         settings.MinPoolSize = 0;
         settings.ApplicationName = "campaigns-worker";
-        return new NpgsqlDataSourceBuilder(settings.ConnectionString).Build();
+        return new NpgsqlDataSourceBuilder(settings.ConnectionString) { Name = Key }.Build();
     }
 }

@@ -1,3 +1,4 @@
+using CampaignService.Common;
 using Npgsql;
 
 namespace CampaignService.Delivery;
@@ -36,6 +37,7 @@ public sealed class LeaseRescuer([FromKeyedServices(DeliveryPool.Key)] NpgsqlDat
 
         foreach (var (batch, no, _, starts) in rescued)
         {
+            if (starts < MaxStarts) Telemetry.ChunkRescued(); else Telemetry.ChunkSetAside();
             if (starts < MaxStarts) log.LogWarning("Chunk {No} of batch {Batch} was left by a worker that died; it is ready again (start {Starts})", no, batch, starts);
             else log.LogError("Chunk {No} of batch {Batch} was started {Starts} times and never finished; it is set aside as failed", no, batch, starts);
         }

@@ -18,22 +18,21 @@ public static class Modules
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
         services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>();
+        services.AddScoped<TemplateAuthor>();
 
-        services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
-        services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<WorkerSettings>().BindConfiguration("Workers").ValidateDataAnnotations().ValidateOnStart();
         services.AddKeyedSingleton(DeliveryPool.Key, (provider, _) => DeliveryPool.Create(connectionString, provider.GetRequiredService<IOptions<WorkerSettings>>().Value.ActualLoops));
-        services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
-        services.AddSingleton<DeliveryWorker>();
+        services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
+        services.AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
+        services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
         services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
-        services.AddSingleton<ICampaignSchedule, TemporarySchedule>();
-        services.AddScoped<TemplateAuthor>();
-
-        services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignLauncher>().AddScoped<CampaignImport>();
-        services.AddScoped<CampaignTimetable>().AddScoped<CampaignControl>().AddSingleton<DueCampaigns>();
+        services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
+        services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignImport>();
+        services.AddScoped<CampaignLauncher>().AddScoped<CampaignTimetable>().AddScoped<CampaignControl>().AddScoped<IBatchOwner, CampaignOutcome>();
+        services.AddSingleton<DueCampaigns>();
+        builder.AddCampaignSchedule(roles.Scheduler, due: (provider, id, ct) => provider.GetRequiredService<CampaignTimetable>().DoWhatIsDueAsync(id, ct));
         if (roles.Scheduler) services.AddHostedService(provider => provider.GetRequiredService<DueCampaigns>());
-        services.AddScoped<IBatchOwner, CampaignOutcome>();
     }
 }

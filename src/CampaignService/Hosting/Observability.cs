@@ -22,6 +22,9 @@ public static class Observability
             // What fails in EF throws, and what throws is logged where it is handled; much of it is a refusal and no fault.
             .MinimumLevel.Override("Microsoft.EntityFrameworkCore", LogEventLevel.Fatal)
             .MinimumLevel.Override("Npgsql", LogEventLevel.Warning)
+            .MinimumLevel.Override("Quartz", LogEventLevel.Warning)
+            // At every start it warns of the process that ran before, as of one that failed.
+            .MinimumLevel.Override("Quartz.Impl.AdoJobStore.LocalTransactionJobStore", LogEventLevel.Error)
             // The exception handler logs a fault once, with its route; the middleware around it would log it again with the path.
             .MinimumLevel.Override("Microsoft.AspNetCore.Diagnostics.ExceptionHandlerMiddleware", LogEventLevel.Fatal)
             .ReadFrom.Configuration(builder.Configuration)
@@ -32,6 +35,8 @@ public static class Observability
         Log.Logger = logger.CreateLogger();
         builder.Logging.ClearProviders().AddSerilog(Log.Logger);
     }
+
+    private static bool IsProbe(string route) => route == "/metrics" || route.StartsWith("/health", StringComparison.Ordinal);
 
     /// <summary>
     /// A line for each request, by the pattern of its route and never by its path, query or body, which hold user ids.
@@ -49,7 +54,7 @@ public static class Observability
             var endpoint = http.GetEndpoint() ?? http.Features.Get<IExceptionHandlerFeature>()?.Endpoint;
             var route = (endpoint as RouteEndpoint)?.RoutePattern.RawText ?? "unmatched";
             // Probes ask every few seconds; a line for each would drown the rest.
-            var level = http.Response.StatusCode >= 500 ? LogEventLevel.Error : route.StartsWith("/health", StringComparison.Ordinal) ? LogEventLevel.Debug : LogEventLevel.Information;
+            var level = http.Response.StatusCode >= 500 ? LogEventLevel.Error : IsProbe(route) ? LogEventLevel.Debug : LogEventLevel.Information;
             Log.Write(level, "{Method} {Route} {Status} in {Elapsed:0.0} ms for app {AppId}, trace {TraceId}",
                 http.Request.Method, route, http.Response.StatusCode, Stopwatch.GetElapsedTime(start).TotalMilliseconds,
                 http.User.FindFirst(ApiKeyAuthentication.AppIdClaim)?.Value, Problem.TraceIdOf(http));

@@ -1,4 +1,5 @@
 using CampaignService.Campaigns;
+using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Delivery;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
@@ -23,6 +24,7 @@ public sealed class Watchdog(NpgsqlDataSource source, IOptions<WorkerSettings> s
     {
         var batches = await StuckWork.FindAsync(source, settings.Value.StuckAfter, ct);
         var campaigns = await DueCampaigns.FindAsync(source, settings.Value.StuckAfter, 10, ct);
+        Telemetry.StuckWork = batches.Count + campaigns.Count;
         var before = _stuck;
         _stuck = batches.Count + campaigns.Count == 0 ? null : string.Join(' ', Describe(batches, campaigns));
         if (_stuck is null || (before is not null && clock.GetElapsedTime(_saidAt) < BeforeSayingItAgain)) return;

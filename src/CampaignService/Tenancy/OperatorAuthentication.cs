@@ -1,6 +1,4 @@
 using System.Security.Claims;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Encodings.Web;
 using CampaignService.Common;
 using Microsoft.AspNetCore.Authentication;
@@ -21,8 +19,7 @@ public sealed class OperatorAuthentication(
     {
         string? given = Request.Headers["operatorKey"];
         if (string.IsNullOrEmpty(Key) || string.IsNullOrEmpty(given)) return Task.FromResult(AuthenticateResult.NoResult());
-        var equal = CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), SHA256.HashData(Encoding.UTF8.GetBytes(Key)));
-        return Task.FromResult(equal
+        return Task.FromResult(Secret.Equal(given, Key)
             ? AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(new ClaimsIdentity(SchemeName)), SchemeName))
             : AuthenticateResult.Fail("wrong"));
     }

@@ -64,6 +64,6 @@ public static class ApiText
         ("Webhooks", "What the service reports to servers of yours."),
         ("Analytics", "Numbers over time."),
         ("Apps and keys", "Tenants and their keys, for whoever runs the service."),
-        ("Health", "For load balancers and monitoring; no key."),
+        ("Health", "For load balancers and monitoring."),
     ];
 }

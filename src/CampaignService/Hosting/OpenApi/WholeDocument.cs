@@ -1,3 +1,4 @@
+using CampaignService.Common;
 using Microsoft.OpenApi;
 using Swashbuckle.AspNetCore.SwaggerGen;
 
@@ -8,32 +9,36 @@ public sealed class WholeDocument : IDocumentFilter
 {
     public void Apply(OpenApiDocument swaggerDoc, DocumentFilterContext context)
     {
-        AddProbe(swaggerDoc, "/health/live", "Health_Live", "Whether the process runs.", "It runs.", null);
-        AddProbe(swaggerDoc, "/health/ready", "Health_Ready", "Whether the service can work.", "It can.", "It cannot, because the database is away.");
+        AddProbe(swaggerDoc, "/health/live", "Health_Live", "Whether the process runs.", new() { ["200"] = Text("It runs.", "Healthy") });
+        AddProbe(swaggerDoc, "/health/ready", "Health_Ready", "Whether the service can work.",
+            new() { ["200"] = Text("It can.", "Healthy"), ["503"] = Text("It cannot, because the database is away.", "Unhealthy") });
+        AddProbe(swaggerDoc, "/metrics", "Metrics_Read",
+            "What this process has counted, for Prometheus. With the setting `Metrics__Key` it asks for that key, as `Authorization: Bearer …` or in the header `metricsKey`.",
+            new()
+            {
+                ["200"] = Text("The text format of Prometheus.", "campaigns_messages_total{channel_type=\"in_app\",status=\"delivered\"} 100000\n"),
+                ["401"] = new OpenApiResponse { Description = "`ERR_UNAUTHORIZED`: the key is missing or wrong.", Content = Content("application/problem+json", new OpenApiSchemaReference(nameof(Problem), swaggerDoc)) },
+            });
         var used = swaggerDoc.Paths.Values.SelectMany(p => p.Operations ?? []).SelectMany(o => o.Value.Tags ?? new HashSet<OpenApiTagReference>()).Select(t => t.Reference.Id).ToHashSet();
         swaggerDoc.Tags = ApiText.Tags.Where(t => used.Contains(t.Name)).Select(t => new OpenApiTag { Name = t.Name, Description = t.Description }).ToHashSet();
     }
 
-    private static void AddProbe(OpenApiDocument document, string path, string id, string summary, string healthy, string? unhealthy)
+    private static void AddProbe(OpenApiDocument document, string path, string id, string summary, OpenApiResponses answers)
     {
         var operation = new OpenApiOperation
         {
             OperationId = id,
             Summary = summary,
             Tags = new HashSet<OpenApiTagReference> { new("Health", document) },
-            Responses = new OpenApiResponses { ["200"] = Text(healthy, "Healthy") },
+            Responses = answers,
             Security = [],
         };
-        if (unhealthy is not null) operation.Responses["503"] = Text(unhealthy, "Unhealthy");
         document.Paths[path] = new OpenApiPathItem { Operations = new Dictionary<HttpMethod, OpenApiOperation> { [HttpMethod.Get] = operation } };
     }
 
-    private static OpenApiResponse Text(string description, string word) => new()
-    {
-        Description = description,
-        Content = new Dictionary<string, IOpenApiMediaType>
-        {
-            ["text/plain"] = new OpenApiMediaType { Schema = new OpenApiSchema { Type = JsonSchemaType.String, Description = "One word." }, Example = word },
-        },
-    };
+    private static OpenApiResponse Text(string description, string example) =>
+        new() { Description = description, Content = Content("text/plain", new OpenApiSchema { Type = JsonSchemaType.String }, example) };
+
+    private static Dictionary<string, IOpenApiMediaType> Content(string type, IOpenApiSchema schema, string? example = null) =>
+        new() { [type] = new OpenApiMediaType { Schema = schema, Example = example } };
 }

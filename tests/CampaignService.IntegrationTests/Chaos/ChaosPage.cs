@@ -11,6 +11,7 @@ internal static class ChaosPage
     [
         ("rounds", r => r.Count),
         ("kills", r => r.Sum(x => x.Kills)),
+        ("freezes", r => r.Sum(x => x.Freezes)),
         ("server crashes", r => r.Sum(x => x.ServerCrashes)),
         ("connections cut", r => r.Sum(x => x.ConnectionsCut)),
         ("verbs", r => r.Sum(x => x.Verbs)),
@@ -58,6 +59,7 @@ internal static class ChaosPage
         Faults.Kills => "kills",
         Faults.ServerCrashes => "server crashes",
         Faults.Cuts => "cuts",
+        Faults.Freezes => "freezes",
         _ => "all together",
     };
 }

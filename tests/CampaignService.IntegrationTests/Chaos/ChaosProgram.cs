@@ -17,6 +17,7 @@ internal static class ChaosProgram
         (Faults.Kills, ["worker", "worker", "scheduler", "api"]),
         (Faults.ServerCrashes, ["worker", "worker", "scheduler", "api"]),
         (Faults.Cuts, [""]),
+        (Faults.Freezes, ["worker", "worker", "scheduler", "api"]),
         (Faults.All, ["worker", "worker", "scheduler", "api"]),
     ];
 

@@ -7,7 +7,7 @@ namespace CampaignService.IntegrationTests.Chaos;
 
 /// <summary>
 /// Sends campaigns through real processes of the service while faults happen, lets everything come to its end, and looks at what is left.
-/// The service is driven over HTTP only; SQL is for looking.
+/// The service is driven over HTTP only; SQL is for looking, and for slowing down.
 /// </summary>
 /// <param name="connectionString">An empty database.</param>
 /// <param name="dataDirectory">Of its server, which is started again by whoever owns it; needed for <see cref="Faults.ServerCrashes"/>.</param>
@@ -21,6 +21,9 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
     private readonly string _connectionString = connectionString + ";Pooling=false;Command Timeout=120";
     private readonly ChaosReport _report = new(plan);
     private readonly Stopwatch _calm = new();
+
+    /// <summary>So that four loops are busy for about as long as the faults last, most of the time in the middle of a transaction.</summary>
+    private TimeSpan SlowestClose => 4 * plan.Duration / (plan.Campaigns * 1.5 * Math.Ceiling(plan.Recipients / 2000.0));
 
     public async Task<ChaosReport> RunAsync(CancellationToken ct = default)
     {
@@ -58,6 +61,10 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
             await driver.ScheduleAsync(subject, TimeProvider.System.GetUtcNow() + plan.Duration * (0.8 * random.NextDouble()), ct);
         }
 
+        await ExecuteAsync(string.Create(CultureInfo.InvariantCulture, $"""
+            CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(random() * {SlowestClose.TotalSeconds:0.000}); RETURN NEW; END';
+            CREATE TRIGGER slow BEFORE UPDATE ON chunks FOR EACH ROW WHEN (OLD.state = 2 AND NEW.state = 4) EXECUTE FUNCTION slow()
+            """), ct);
         using var storm = CancellationTokenSource.CreateLinkedTokenSource(ct);
         storm.CancelAfter(plan.Duration);
         var late = Task.Run(async () =>
@@ -72,9 +79,11 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
             }, storm.Token),
             RepeatAsync(Faults.ServerCrashes, 3, 8, _ => Task.FromResult(CrashServer()), storm.Token),
             RepeatAsync(Faults.Cuts, 0.1, 0.5, r => CutAsync(r, storm.Token), storm.Token),
+            RepeatAsync(Faults.Freezes, 2, 6, r => slots[r.Next(slots.Count)].FreezeAsync(TimeSpan.FromSeconds(20 * r.NextDouble()), storm.Token), storm.Token),
             RepeatAsync(Faults.None, 0.05, 0.3, r => driver.DisturbAsync(r, storm.Token), storm.Token));
         _calm.Start();
         await Wait.UntilAsync(async () => (_report.UnderFire = await ScalarAsync("SELECT coalesce(sum(delivered), 0)::bigint FROM chunks", ct)) >= 0, Patience, ct);
+        await Wait.UntilAsync(async () => await ExecuteAsync("DROP TRIGGER IF EXISTS slow ON chunks", ct), Patience, ct);
         await late;
     }
 
@@ -164,6 +173,15 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
         await connection.OpenAsync(ct);
         await using var command = new NpgsqlCommand(sql, connection);
         return (long)(await command.ExecuteScalarAsync(ct))!;
+    }
+
+    private async Task<bool> ExecuteAsync(string sql, CancellationToken ct)
+    {
+        await using var connection = new NpgsqlConnection(_connectionString);
+        await connection.OpenAsync(ct);
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync(ct);
+        return true;
     }
 
     private async Task<List<string>> IdsAsync(string sql, CancellationToken ct)

@@ -1,6 +1,9 @@
 namespace CampaignService.IntegrationTests.Chaos;
 
-/// <summary>What is done to the service while it works. Beside it campaigns are sent, paused, resumed and stopped at random all the time.</summary>
+/// <summary>
+/// What is done to the service while it works. Beside it campaigns are sent, paused, resumed and stopped at random all the time, and each
+/// chunk is slow to close, so that most faults meet some in the middle.
+/// </summary>
 [Flags]
 internal enum Faults
 {
@@ -15,7 +18,10 @@ internal enum Faults
     /// <summary>pg_terminate_backend of a random third of all connections, every 0.1 to 0.5 s.</summary>
     Cuts = 4,
 
-    All = Kills | ServerCrashes | Cuts,
+    /// <summary>kill -STOP of a random process, every 2 to 6 s, for up to 20 s: longer than a lease. It then goes on as if nothing had been.</summary>
+    Freezes = 8,
+
+    All = Kills | ServerCrashes | Cuts | Freezes,
 }
 
 /// <summary>How a run is made. The seed decides what is done and when; what that meets is up to the machine.</summary>
@@ -37,6 +43,8 @@ internal sealed record ChaosPlan(int Seed, Faults Faults)
 internal sealed record ChaosReport(ChaosPlan Plan)
 {
     public int Kills { get; set; }
+
+    public int Freezes { get; set; }
 
     public int ServerCrashes { get; set; }
 
@@ -97,7 +105,7 @@ internal sealed record ChaosReport(ChaosPlan Plan)
     }
 
     public override string ToString() =>
-        $"{Plan.Faults} seed {Plan.Seed}: {Took.TotalSeconds:0} s, {Recovery.TotalSeconds:0} s of them to recover, {Kills} kills, {ServerCrashes} crashes, {ConnectionsCut} cuts, {Verbs} verbs; "
+        $"{Plan.Faults} seed {Plan.Seed}: {Took.TotalSeconds:0} s, {Recovery.TotalSeconds:0} s of them to recover, {Kills} kills, {Freezes} freezes, {ServerCrashes} crashes, {ConnectionsCut} cuts, {Verbs} verbs; "
         + $"{string.Join(", ", Ended.Select(e => $"{e.Value} {e.Key}"))}; {FeedItems} items, {UnderFire} of them under fire, {Rescued} chunks rescued, {SetAside} set aside; "
         + $"{Duplicates} duplicates, {Losses} losses, {Open} open, {Unbalanced} unbalanced{string.Concat(Violations.Select(v => "\n  VIOLATION " + v))}";
 }

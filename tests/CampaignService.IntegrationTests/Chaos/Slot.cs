@@ -23,6 +23,20 @@ internal sealed class Slot(string connectionString, string roles, ChaosReport re
         lock (report) report.Kills++;
     }
 
+    /// <summary>Stops the process in the middle of whatever it does, and lets it go on after that time, if it still is there.</summary>
+    public async Task FreezeAsync(TimeSpan time, CancellationToken ct)
+    {
+        var process = _current;
+        await process.SignalAsync("STOP");
+        lock (report) report.Freezes++;
+        await Wait.ForAsync(time, ct).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (_change)
+        {
+            if (process != _current) return;
+        }
+        await process.SignalAsync("CONT");
+    }
+
     /// <summary>The API of the process that is there now, when it listens.</summary>
     public async Task<Api> ApiAsync(CancellationToken ct)
     {

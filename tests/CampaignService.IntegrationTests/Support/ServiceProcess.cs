@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -71,6 +72,13 @@ public sealed partial class ServiceProcess : IDisposable
     {
         Kill();
         return WaitForExitAsync();
+    }
+
+    /// <summary>Another signal, by its name: STOP freezes it, CONT lets it go on.</summary>
+    public async Task SignalAsync(string name)
+    {
+        using var kill = Process.Start("kill", [$"-{name}", _process.Id.ToString(CultureInfo.InvariantCulture)]);
+        await kill.WaitForExitAsync();
     }
 
     /// <summary>Returns when it has ended and all that it wrote is in <see cref="Log"/>.</summary>

@@ -162,7 +162,7 @@ public sealed class Campaign
         Require("resumed", CampaignStatus.Paused);
         if (StopAt <= now) throw new ApiException(Errors.StopTimePassed());
         (StatusReason, PausedAt) = (null, null);
-        if (!HasStarted)
+        if (!IsCut)
         {
             Launch(now);
             return;
@@ -177,7 +177,6 @@ public sealed class Campaign
         Require("stopped", CampaignStatus.Sending, CampaignStatus.Paused);
         Batch.Stop();
         (Status, StatusReason, PausedAt, UpdatedAt) = (CampaignStatus.Stopped, null, null, now);
-        StartedAt ??= now;
     }
 
     /// <summary>completed | partially_failed | failed | stopped -> sending, for those who were not served. The caller reopens their chunks.</summary>
@@ -211,7 +210,7 @@ public sealed class Campaign
     }
 
     /// <summary>Whether its audience was cut into chunks: it was sending at some time.</summary>
-    public bool HasStarted => StartedAt is not null;
+    public bool IsCut => Batch.State != BatchState.Draft;
 
     /// <summary>What sending takes of the audience.</summary>
     public void RequireAudience()
@@ -264,7 +263,7 @@ public sealed class Campaign
             builder.Property(c => c.DeliveryMode).HasConversion<short>();
             builder.HasIndex(c => new { c.AppNo, c.Id });
             builder.HasIndex(c => c.ScheduledAt).HasFilter($"status = {(short)CampaignStatus.Scheduled}");
-            builder.HasIndex(c => c.StopAt).HasFilter($"stop_at IS NOT NULL AND status IN ({(short)CampaignStatus.Sending}, {(short)CampaignStatus.Paused})");
+            builder.HasIndex(c => c.StopAt).HasFilter($"stop_at IS NOT NULL AND status = {(short)CampaignStatus.Sending}");
             builder.HasOne(c => c.Batch).WithOne().HasForeignKey<Campaign>(c => c.BatchId).OnDelete(DeleteBehavior.Restrict);
             builder.HasOne<App>().WithMany().HasForeignKey(c => c.AppNo).OnDelete(DeleteBehavior.Restrict);
         }

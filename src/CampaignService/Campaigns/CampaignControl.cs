@@ -20,7 +20,7 @@ public sealed class CampaignControl(CampaignsDb db, CampaignLauncher launcher, B
     /// <summary>Goes on; one that was paused before it started is started.</summary>
     public Task<Campaign> ResumeAsync(CurrentApp app, string id, CancellationToken ct) => ChangeAsync(app, id, async (campaign, now) =>
     {
-        var goesOn = campaign.HasStarted;
+        var goesOn = campaign.IsCut;
         campaign.Resume(now);
         if (goesOn)
         {
@@ -40,7 +40,7 @@ public sealed class CampaignControl(CampaignsDb db, CampaignLauncher launcher, B
     /// <summary>The same in the caller's transaction, with the batch row locked; <see cref="FinishAsync"/> follows its commit.</summary>
     public async Task StopAsync(Campaign campaign, DateTimeOffset now, CancellationToken ct)
     {
-        var wasCut = campaign.HasStarted;
+        var wasCut = campaign.IsCut;
         campaign.Stop(now);
         // One that was paused before it started has no chunks yet, and its ledger needs them.
         if (!wasCut) await launcher.CutAsync(campaign, await launcher.ChannelsAsync(campaign, ct), ct);

@@ -75,6 +75,6 @@ public sealed class CampaignLauncher(CampaignsDb db, ICampaignSchedule schedule,
         }
 
         static DateTimeOffset? StartOf(CampaignStatus status, DateTimeOffset? at) => status == CampaignStatus.Scheduled ? at : null;
-        static DateTimeOffset? StopOf(CampaignStatus status, DateTimeOffset? at) => status is CampaignStatus.Sending or CampaignStatus.Paused ? at : null;
+        static DateTimeOffset? StopOf(CampaignStatus status, DateTimeOffset? at) => status is CampaignStatus.Scheduled or CampaignStatus.Sending or CampaignStatus.Paused ? at : null;
     }
 }

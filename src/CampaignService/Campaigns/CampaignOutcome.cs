@@ -19,8 +19,8 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         var campaign = await db.Campaigns.SingleAsync(c => c.Id == batch.OwnerId, ct);
         var neutral = totals.Skipped == 0 ? 0 : (await ReasonCount.ReadAsync(db.Connection, batch.Id, ct))
             .Where(r => r.Status == MessageStatus.Skipped && Neutral.Contains(r.Reason)).Sum(r => r.Count);
+        // A moment to stop it may still be set: it will find nothing to do. The clock is not touched where delivery would wait for it.
         campaign.Finish(Decide(totals.Delivered, totals.Skipped - neutral + totals.Failed + totals.Uncertain), clock.GetUtcNow());
-        if (campaign.StopAt is not null) await schedule.RemoveAsync(campaign.Id, CampaignMoment.Stop, db.Database.CurrentTransaction!.GetDbTransaction(), ct);
     }
 
     public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct) =>
@@ -31,21 +31,26 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         await using var scope = scopes.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
         // Until there is none: one that somebody works on at the moment is passed over, and met again.
-        while (await db.Campaigns.Where(c => c.Status == CampaignStatus.Scheduled).Select(c => c.Id).ToListAsync(ct) is { Count: > 0 } scheduled)
+        // Only those of before: who schedules from now on knows what this database is.
+        var before = clock.GetUtcNow();
+        for (var round = 1; round <= 100; round++)
         {
+            var scheduled = await db.Campaigns.Where(c => c.Status == CampaignStatus.Scheduled && c.UpdatedAt <= before).Select(c => c.Id).ToListAsync(ct);
+            if (scheduled.Count == 0) return;
             foreach (var id in scheduled) await HoldScheduledAsync(db, id, CodeOf(reason), ct);
+            if (round > 1) await Task.Delay(TimeSpan.FromMilliseconds(20), clock, ct);
         }
     }
 
     private async Task HoldScheduledAsync(CampaignsDb db, string id, string code, CancellationToken ct)
     {
+        db.ChangeTracker.Clear();
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
         if (await db.TryLockAsync(id, ct) is not var (campaign, now) || campaign.Status != CampaignStatus.Scheduled) return;
         campaign.Hold(code, now);
         await schedule.RemoveAsync(id, CampaignMoment.Start, transaction.GetDbTransaction(), ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
-        db.ChangeTracker.Clear();
     }
 
     /// <param name="delivered">Messages handed over for good.</param>

@@ -11,40 +11,45 @@ namespace CampaignService.Campaigns;
 [Route("api/campaigns/{id}/stream")]
 [Tags("Campaigns")]
 [AllowScope(Scopes.Send)]
-public sealed class CampaignStreamController(CurrentApp app, IServiceScopeFactory scopes, IHostApplicationLifetime host, TimeProvider clock) : ControllerBase
+public sealed class CampaignStreamController(
+    CurrentApp app, KnownKeys keys, StreamSeats seats, IServiceScopeFactory scopes, IHostApplicationLifetime host, TimeProvider clock) : ControllerBase
 {
-    /// <summary>At most two events a second; and a sign of life when nothing changes, so that proxies keep the connection.</summary>
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(500), Silence = TimeSpan.FromSeconds(15);
+    /// <summary>At most two events a second while messages go out; else whoever watches can wait a little.</summary>
+    private static readonly TimeSpan Fast = TimeSpan.FromMilliseconds(500), Slow = TimeSpan.FromSeconds(2);
+
+    /// <summary>A sign of life when nothing changes, so that proxies keep the connection.</summary>
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(15);
 
     /// <summary>Follows a campaign as server-sent events: `progress`, at once and whenever it changed, at most twice a second, until it has ended.</summary>
+    /// <remarks>At most 100 streams an app on one process. When the connection ends before the campaign, ask again.</remarks>
+    /// <response code="429">`ERR_TOO_MANY_REQUESTS`: this app follows too many streams already.</response>
     [HttpGet]
     [Produces("text/event-stream")]
     [ProducesResponseType<ProgressView>(200)]
     public async Task Stream(string id, CancellationToken ct)
     {
+        using var seat = seats.Take(app.No);
         // A stream would hold up the end of the process for as long as its campaign lasts.
         using var end = CancellationTokenSource.CreateLinkedTokenSource(ct, host.ApplicationStopping);
-        var view = await ReadAsync(id, end.Token);
+        var first = await ReadAsync(id, end.Token);
         Response.ContentType = "text/event-stream";
         Response.Headers.CacheControl = "no-cache";
         try
         {
-            await FollowAsync(id, view, end.Token);
+            await FollowAsync(id, first, end.Token);
         }
-        catch (OperationCanceledException) when (end.IsCancellationRequested)
+        catch (Exception e) when (end.IsCancellationRequested || e is ApiException || DatabaseHealth.IsConnectionLoss(e))
         {
-            // The client has gone, or the service goes: it can ask again.
+            // The client has gone, the service or the database goes, or the draft was deleted: who watches can ask again.
         }
     }
 
-    private async Task FollowAsync(string id, ProgressView view, CancellationToken ct)
+    private async Task FollowAsync(string id, ProgressView first, CancellationToken ct)
     {
         string? told = null;
         var toldAt = clock.GetTimestamp();
-        using var timer = new PeriodicTimer(Interval, clock);
-        do
+        for (var view = first; ; view = await ReadAsync(id, ct))
         {
-            if (told is not null) view = await ReadAsync(id, ct);
             var json = JsonSerializer.Serialize(view, Json.Options);
             if (json != told || clock.GetElapsedTime(toldAt) > Silence)
             {
@@ -52,8 +57,11 @@ public sealed class CampaignStreamController(CurrentApp app, IServiceScopeFactor
                 await Response.Body.FlushAsync(ct);
                 (told, toldAt) = (json, clock.GetTimestamp());
             }
+            if (view.HasEnded) return;
+            await Task.Delay(view.Status == CampaignStatus.Sending ? Fast : Slow, clock, ct);
+            // The key that opened it may have been deleted since.
+            if (await keys.FindAsync(Request.Headers["appId"].ToString(), Request.Headers["apiKey"].ToString(), ct) is null) return;
         }
-        while (!view.HasEnded && await timer.WaitForNextTickAsync(ct));
     }
 
     /// <summary>Each time from the database, which is given back in between.</summary>

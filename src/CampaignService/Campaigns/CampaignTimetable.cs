@@ -45,9 +45,9 @@ public sealed class CampaignTimetable(
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
         if (await db.TryLockAsync(id, ct) is not var (campaign, now)) return;
         if (campaign.Status == CampaignStatus.Scheduled && campaign.ScheduledAt <= now) await StartAsync(campaign, now, ct);
-        else if (campaign.Status is CampaignStatus.Sending or CampaignStatus.Paused && campaign.StopAt <= now) await control.StopAsync(campaign, now, ct);
-        // Called early, by a clock that was wrong: it is set again.
-        await launcher.SetClockAsync(campaign, transaction, again: true, ct);
+        else if (campaign.Status == CampaignStatus.Sending && campaign.StopAt <= now) await control.StopAsync(campaign, now, ct);
+        // Called early, by a clock that was wrong: it is set again. What was due does not touch the clock, and so needs nothing but its own rows.
+        else await launcher.SetClockAsync(campaign, transaction, again: true, ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
         signal.Wake();

@@ -47,7 +47,7 @@ public sealed class CampaignVerbsController(
     public Task<One<CampaignView>> Pause(string id, CancellationToken ct) => ViewAsync(control.PauseAsync(app, id, ct), ct);
 
     /// <summary>Goes on where it was paused; one that was paused before it started is started. Allowed from `paused`.</summary>
-    /// <response code="409">`ERR_INVALID_STATE`: it is not paused, or its `stopAt` has passed.</response>
+    /// <response code="409">`ERR_INVALID_STATE`: it is not paused, or its `stopAt` has passed. One that never started also: `ERR_TEMPLATE_NOT_APPROVED` or `ERR_NO_ENABLED_CHANNEL`.</response>
     [HttpPost("resume")]
     public Task<One<CampaignView>> Resume(string id, CancellationToken ct) => ViewAsync(control.ResumeAsync(app, id, ct), ct);
 

@@ -45,7 +45,7 @@ public sealed class CampaignViews(CampaignsDb db)
             campaign.DeliveryMode, campaign.Tag, VariableValues.ToJson(new VariableSchema(version.Content.VariableSchema), batch.Variables), campaign.SenderId,
             campaign.ScheduledAt, campaign.ScheduleZone, campaign.StopAt, campaign.StartedAt, campaign.CompletedAt, campaign.PausedAt,
             TotalsView.Of(totals, ChannelsOf(version)), new ReceiptsView(receipts?.Delivered ?? 0, receipts?.Read ?? 0, receipts?.Engaged ?? 0), progress,
-            campaign.Status == CampaignStatus.Sending ? totals.SecondsLeft : null,
+            campaign.Status == CampaignStatus.Sending && batch.Run == 0 ? totals.SecondsLeft : null,
             campaign.CreatedAt, campaign.UpdatedAt);
     }
 }

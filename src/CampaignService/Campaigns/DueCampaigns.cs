@@ -21,6 +21,8 @@ public sealed class DueCampaigns(IServiceScopeFactory scopes, NpgsqlDataSource s
     /// <summary>One campaign, for whoever thinks that it is due.</summary>
     public async Task RunAsync(string id, CancellationToken ct)
     {
+        // Also for a trigger that fires as soon as a restored copy is up.
+        await pulse.CheckCopyAsync(ct);
         await using var scope = scopes.CreateAsyncScope();
         await scope.ServiceProvider.GetRequiredService<CampaignTimetable>().DoWhatIsDueAsync(id, ct);
     }
@@ -35,7 +37,7 @@ public sealed class DueCampaigns(IServiceScopeFactory scopes, NpgsqlDataSource s
             {
                 await RunAsync(id, stop);
             }
-            catch (Exception e) when (!stop.IsCancellationRequested && !DatabaseHealth.IsConnectionLoss(e))
+            catch (Exception e) when (!stop.IsCancellationRequested)
             {
                 // One that fails must not hold up the others; it is tried again with the next turn.
                 log.LogError(e, "What is due for campaign {Campaign} failed", id);
@@ -46,13 +48,13 @@ public sealed class DueCampaigns(IServiceScopeFactory scopes, NpgsqlDataSource s
     /// <summary>Campaigns that should have been started or stopped so long ago, the oldest first.</summary>
     public static async Task<IReadOnlyList<string>> FindAsync(NpgsqlDataSource source, TimeSpan ago, int atMost, CancellationToken ct)
     {
-        // indexes on campaigns (scheduled_at) where scheduled, (stop_at) where sending or paused
+        // indexes on campaigns (scheduled_at) where scheduled, (stop_at) where sending. Apps in turn: thousands of one must not hold up the others.
         await using var command = source.CreateCommand("""
             SELECT id FROM (
-              (SELECT id, scheduled_at AS due FROM campaigns WHERE status = 1 AND scheduled_at <= clock_timestamp() - $1 ORDER BY 2 LIMIT $2)
+              SELECT id, app_no, scheduled_at AS due FROM campaigns WHERE status = 1 AND scheduled_at <= clock_timestamp() - $1
               UNION ALL
-              (SELECT id, stop_at FROM campaigns WHERE stop_at IS NOT NULL AND status IN (2, 3) AND stop_at <= clock_timestamp() - $1 ORDER BY 2 LIMIT $2)) AS due
-            ORDER BY due LIMIT $2
+              SELECT id, app_no, stop_at FROM campaigns WHERE stop_at IS NOT NULL AND status = 2 AND stop_at <= clock_timestamp() - $1) AS due
+            ORDER BY row_number() OVER (PARTITION BY app_no ORDER BY due), due LIMIT $2
             """);
         command.Parameters.Add(new() { Value = ago });
         command.Parameters.Add(new() { Value = atMost });

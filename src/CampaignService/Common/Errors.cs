@@ -46,7 +46,10 @@ public static class Errors
         new { state = "paused", allowed = "draft, scheduled, paused before the first message".Split(", ") });
 
     public static ApiError StopTimePassed() => new(409, "ERR_INVALID_STATE",
-        "The campaign's stopAt has passed, so it cannot go on. Stop or cancel it, or duplicate it to send it anew.", new { state = "paused", allowed = Array.Empty<string>() });
+        "The campaign's stopAt has passed, so it cannot go on. Stop or cancel it, or duplicate it to send it anew.", new { state = "paused", allowed = "paused before its stopAt".Split(", ") });
+
+    public static ApiError TooManyStreams(int limit) => new(429, "ERR_TOO_MANY_REQUESTS",
+        $"This app follows {limit} streams of this process already. Close some, or read the campaign now and then.", RetryAfter: TimeSpan.FromSeconds(30));
 
     public static ApiError TooLarge(string what, long limit) => new(413, "ERR_TOO_LARGE", $"{what} is larger than the {limit:N0} bytes allowed.");
 

@@ -36,14 +36,19 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
         }
     }
 
+    /// <summary>All connections of the pool are in use: no reason to throw away those that work.</summary>
+    public static bool IsPoolExhausted(Exception exception) =>
+        exception is NpgsqlException { InnerException: TimeoutException } && exception.Message.Contains("pool", StringComparison.Ordinal);
+
     public static bool IsConnectionLoss(Exception exception)
     {
         for (var e = exception; e is not null; e = e.InnerException)
         {
             if (e is PostgresException p)
             {
+                // 25P03: this process stood still in a transaction, and the server ended its connection.
                 return p.SqlState.StartsWith("08", StringComparison.Ordinal) || p.SqlState.StartsWith("57P", StringComparison.Ordinal)
-                    || p.SqlState is PostgresErrorCodes.TooManyConnections;
+                    || p.SqlState is PostgresErrorCodes.TooManyConnections or "25P03";
             }
             if (e is NpgsqlException { IsTransient: true } or SocketException) return true;
             if (e is NpgsqlException { InnerException: IOException or TimeoutException or null }) return true;

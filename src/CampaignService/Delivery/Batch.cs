@@ -1,3 +1,4 @@
+using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
@@ -116,10 +117,12 @@ public sealed class Batch
     }
 
     /// <summary>Another pass, over those whom the last one did not serve.</summary>
+    /// <exception cref="ApiException">409: after so many passes that their number no longer fits.</exception>
     public void Reopen(DateTimeOffset now)
     {
         Require(BatchState.Ended);
-        (State, Run, ProgressAt) = (BatchState.Sending, checked((short)(Run + 1)), now);
+        if (Run == short.MaxValue) throw new ApiException(Errors.Conflict("This campaign was retried too often. Duplicate it to send it anew."));
+        (State, Run, ProgressAt) = (BatchState.Sending, (short)(Run + 1), now);
     }
 
     public void Cancel()

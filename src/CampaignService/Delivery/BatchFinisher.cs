@@ -8,7 +8,7 @@ namespace CampaignService.Delivery;
 /// Ends a batch of which nothing is pending. It is tried by the worker that finds no more work in a batch, and by a sweep each second,
 /// which covers a death between the two.
 /// </summary>
-public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource source)
+public sealed class BatchFinisher(IServiceScopeFactory scopes, [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, ILogger<BatchFinisher> log)
 {
     public async Task<bool> TryFinishAsync(long batchId, CancellationToken ct)
     {
@@ -18,8 +18,8 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource 
         if (await HasOpenChunkAsync(db, batchId, ct)) return false;
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
 
-        // Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
-        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
+        // Who works on the batch is not waited for; the sweep comes round again. Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
+        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE SKIP LOCKED").FirstOrDefaultAsync(ct);
         if (batch is null || await HasOpenChunkAsync(db, batchId, ct)) return false;
 
         var totals = (await BatchTotals.ReadAsync(db.Connection, [batchId], ct)).GetValueOrDefault(batchId) ?? BatchTotals.AllPending(0, []);
@@ -42,7 +42,17 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, NpgsqlDataSource 
         {
             while (await reader.ReadAsync(ct)) done.Add(reader.GetInt64(0));
         }
-        foreach (var batchId in done) await TryFinishAsync(batchId, ct);
+        foreach (var batchId in done)
+        {
+            try
+            {
+                await TryFinishAsync(batchId, ct);
+            }
+            catch (Exception e) when (!ct.IsCancellationRequested && !DatabaseHealth.IsConnectionLoss(e))
+            {
+                log.LogError(e, "Batch {Batch} has nothing pending and could not be ended; trying again in a second", batchId);
+            }
+        }
     }
 
     private static async Task<bool> HasOpenChunkAsync(CampaignsDb db, long batchId, CancellationToken ct)

@@ -39,9 +39,10 @@ public sealed record BatchTotals(long Recipients, IReadOnlyList<ChannelTotals> C
         // chunks' key: a chunk holds thousands of recipients, so this reads hundreds of rows where counting would read millions.
         await using var command = new NpgsqlCommand("""
             SELECT batch_id, channel_no, sum(n), sum(delivered), sum(failed), sum(skipped), sum(uncertain),
-              -- Since the first chunk of the last half minute, and never over less than a second: a start is no pace.
-              coalesce(sum(n) FILTER (WHERE done_at > clock_timestamp() - interval '30 seconds') / greatest(1, extract(epoch FROM
-                clock_timestamp() - min(done_at) FILTER (WHERE done_at > clock_timestamp() - interval '30 seconds'))), 0)::float8
+              -- Since the first chunk of the last half minute, and never over less than a second: a start is no pace. What was set aside or
+              -- stopped is none either, and a later pass has none: its chunks keep the time of the first.
+              coalesce(sum(n) FILTER (WHERE base IS NOT NULL AND done_at > clock_timestamp() - interval '30 seconds') / greatest(1, extract(epoch FROM
+                clock_timestamp() - min(done_at) FILTER (WHERE base IS NOT NULL AND done_at > clock_timestamp() - interval '30 seconds'))), 0)::float8
             FROM chunks WHERE batch_id = ANY($1) GROUP BY batch_id, channel_no ORDER BY batch_id, channel_no
             """, connection) { Parameters = { new() { Value = batches } } };
         var channels = new List<(long Batch, ChannelTotals Totals, double Pace)>();

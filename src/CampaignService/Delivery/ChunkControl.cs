@@ -16,8 +16,17 @@ public static class ChunkControl
     public const string Reopened =
         "(e.status = 6 OR e.run < CASE e.status WHEN 3 THEN c.failed_from WHEN 4 THEN c.skipped_from WHEN 5 THEN c.uncertain_from ELSE 0 END)";
 
-    /// <summary>The turn of a chunk c that becomes ready: it begins beside what its app has waiting, not behind it. Index chunks_ready.</summary>
-    private const string Turn = "no + (SELECT coalesce(min(turn), 0) FROM chunks w WHERE w.state = 1 AND w.lane = c.lane AND w.app_no = c.app_no)";
+    /// <summary>
+    /// The turns of chunks that become ready, one behind the other from the lowest turn that their app has waiting in their lane: beside the
+    /// others and not behind them. A query over the chunks of batch $1 that a condition picks; index chunks_ready.
+    /// </summary>
+    private static string Turns(string which) => $"""
+        SELECT p.no, p.channel_no, b.turn + row_number() OVER (PARTITION BY p.lane ORDER BY p.no, p.channel_no) - 1 AS turn
+        FROM chunks p
+        JOIN (SELECT lane, (SELECT coalesce(min(w.turn), 0) FROM chunks w WHERE w.state = 1 AND w.lane = l.lane AND w.app_no = l.app_no) AS turn
+              FROM (SELECT DISTINCT lane, app_no FROM chunks WHERE batch_id = $1) l) b ON b.lane = p.lane
+        WHERE p.batch_id = $1 AND {which}
+        """;
 
     /// <summary>
     /// Takes every open chunk out of the workers' reach: after the commit no worker begins one, and none that is under way can write.
@@ -38,7 +47,10 @@ public static class ChunkControl
 
     /// <summary>held -> ready, or waiting if it waited for its time.</summary>
     public static Task ReleaseAsync(CampaignsDb db, Batch batch, CancellationToken ct) => ExecuteAsync(db,
-        $"UPDATE chunks c SET state = CASE WHEN retry_at IS NULL THEN 1 ELSE 5 END, turn = {Turn} WHERE batch_id = $1 AND state = 3", ct, batch.Id);
+        $"""
+        UPDATE chunks c SET state = CASE WHEN retry_at IS NULL THEN 1 ELSE 5 END, turn = t.turn
+        FROM ({Turns("p.state = 3")}) AS t WHERE c.batch_id = $1 AND c.no = t.no AND c.channel_no = t.channel_no
+        """, ct, batch.Id);
 
     /// <summary>held -> closed: what is pending in them gets this status and reason, for good or until it is retried.</summary>
     public static Task CloseAsync(CampaignsDb db, Batch batch, MessageStatus status, string reason, CancellationToken ct) =>
@@ -76,6 +88,7 @@ public static class ChunkControl
             FROM rest WHERE c.batch_id = $1 AND c.no = rest.no AND c.channel_no = rest.channel_no
             """, connection)
         {
+            CommandTimeout = 0,
             Parameters =
             {
                 new() { Value = batchId },
@@ -97,7 +110,7 @@ public static class ChunkControl
     {
         // chunks' key
         return await ExecuteAsync(db, $"""
-            UPDATE chunks c SET state = 1, starts = 0, turn = {Turn},
+            UPDATE chunks c SET state = 1, starts = 0, turn = t.turn,
               failed_from = CASE WHEN 3 = ANY($3) THEN $2 ELSE failed_from END, failed = CASE WHEN 3 = ANY($3) THEN 0 ELSE failed END,
               skipped_from = CASE WHEN 4 = ANY($3) THEN $2 ELSE skipped_from END, skipped = CASE WHEN 4 = ANY($3) THEN 0 ELSE skipped END,
               uncertain_from = CASE WHEN 5 = ANY($3) THEN $2 ELSE uncertain_from END, uncertain = CASE WHEN 5 = ANY($3) THEN 0 ELSE uncertain END,
@@ -105,17 +118,21 @@ public static class ChunkControl
               rest_reason = CASE WHEN rest = ANY($3) THEN NULL ELSE rest_reason END,
               rest_n = CASE WHEN rest = ANY($3) THEN 0 ELSE rest_n END,
               done_at = CASE WHEN rest = ANY($3) THEN NULL ELSE done_at END
-            WHERE batch_id = $1 AND state = 4 AND channel_no = ANY($4)
-              AND ((3 = ANY($3) AND failed > 0) OR (4 = ANY($3) AND skipped > 0) OR (5 = ANY($3) AND uncertain > 0))
+            FROM ({Turns("p.state = 4 AND p.channel_no = ANY($4) AND ((3 = ANY($3) AND p.failed > 0) OR (4 = ANY($3) AND p.skipped > 0) OR (5 = ANY($3) AND p.uncertain > 0))")}) AS t
+            WHERE c.batch_id = $1 AND c.no = t.no AND c.channel_no = t.channel_no
             """, ct, batch.Id, batch.Run, statuses.Select(s => (short)s).ToArray(), channels) > 0;
     }
 
-    /// <summary>Takes the cut back: nothing was sent, and everybody is as pending as in a draft.</summary>
-    public static Task DropAsync(CampaignsDb db, Batch batch, CancellationToken ct) => ExecuteAsync(db, "DELETE FROM chunks WHERE batch_id = $1", ct, batch.Id);
+    /// <summary>Takes the cut back, and what was noted of people who could not be sent to: nothing was sent, and everybody is as pending as in a draft.</summary>
+    public static async Task DropAsync(CampaignsDb db, Batch batch, CancellationToken ct)
+    {
+        await ExecuteAsync(db, "DELETE FROM chunks WHERE batch_id = $1", ct, batch.Id);
+        await ExecuteAsync(db, "DELETE FROM recipient_exceptions WHERE batch_id = $1", ct, batch.Id);
+    }
 
     private static async Task<int> ExecuteAsync(CampaignsDb db, string sql, CancellationToken ct, params object[] parameters)
     {
-        await using var command = new NpgsqlCommand(sql, db.Connection);
+        await using var command = new NpgsqlCommand(sql, db.Connection) { CommandTimeout = 0 };
         foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
         return await command.ExecuteNonQueryAsync(ct);
     }

@@ -14,7 +14,7 @@ namespace CampaignService.Delivery;
 /// finds the pulse still stopped and does it again.
 /// </summary>
 public sealed class DeliveryPulse(
-    NpgsqlDataSource source, IServiceScopeFactory scopes, IOptions<SchedulingSettings> settings, TimeProvider clock, ILogger<DeliveryPulse> log)
+    [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, IServiceScopeFactory scopes, IOptions<SchedulingSettings> settings, TimeProvider clock, ILogger<DeliveryPulse> log)
 {
     /// <summary>How often a worker beats at most. A claim takes a pulse of up to 30 s for fresh.</summary>
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
@@ -24,6 +24,9 @@ public sealed class DeliveryPulse(
 
     /// <summary>A chunk of this batch was closed.</summary>
     public void Progressed(long batchId) => _progress.TryAdd(batchId, 0);
+
+    /// <summary>The next beat is due at once.</summary>
+    public void Forget() => Interlocked.Exchange(ref _lastBeat, long.MinValue);
 
     public async Task BeatAsync(CancellationToken ct)
     {
@@ -47,8 +50,11 @@ public sealed class DeliveryPulse(
     }
 
     private const string
-        IsSame = "(system_identifier, timeline) = (SELECT s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c)",
-        Late = "state = 2 AND progress_at < clock_timestamp() - $1"; // index on batches (state)
+        // Of the WAL that is being written: what the control file says of the timeline is right only after the next checkpoint.
+        Identity = "(SELECT system_identifier FROM pg_control_system()), (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), left(pg_walfile_name(pg_current_wal_lsn()), 8)",
+        IsSame = $"(system_identifier, database_oid, timeline) = ({Identity})",
+        // Index on batches (state); chunks_open. One that is only to be ended is not late: the sweep ends it.
+        Late = "state = 2 AND progress_at < clock_timestamp() - $1 AND EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = batches.id AND c.state <> 4)";
 
     private async Task<bool> TryBeatAsync(CancellationToken ct)
     {
@@ -65,6 +71,12 @@ public sealed class DeliveryPulse(
         // One process looks; the others wait here and then find the pulse fresh.
         await using var look = new NpgsqlCommand($"SELECT {IsSame} FROM delivery_pulse FOR UPDATE", connection);
         var restored = !(bool)(await look.ExecuteScalarAsync(ct))!;
+        if (restored)
+        {
+            log.LogWarning("This database is a restored copy: whatever was sending or scheduled in it is paused until somebody resumes it");
+            await using var scope = scopes.CreateAsyncScope();
+            foreach (var owner in scope.ServiceProvider.GetServices<IBatchOwner>()) await owner.HoldScheduledAsync(HoldReason.Restored, ct);
+        }
         await using (var find = new NpgsqlCommand($"SELECT id FROM batches WHERE {(restored ? "state = 2" : Late)}", connection))
         {
             if (!restored) find.Parameters.Add(new() { Value = settings.Value.MaxLateness });
@@ -73,20 +85,24 @@ public sealed class DeliveryPulse(
             {
                 while (await reader.ReadAsync(ct)) found.Add(reader.GetInt64(0));
             }
-            foreach (var batchId in found) await HoldAsync(batchId, restored ? HoldReason.Restored : HoldReason.Late, ct);
+            foreach (var batchId in found) await TryHoldAsync(batchId, restored ? HoldReason.Restored : HoldReason.Late, ct);
         }
-        if (restored)
-        {
-            log.LogWarning("This database is a restored copy: whatever was sending or scheduled in it is paused until somebody resumes it");
-            await using var scope = scopes.CreateAsyncScope();
-            foreach (var owner in scope.ServiceProvider.GetServices<IBatchOwner>()) await owner.HoldScheduledAsync(HoldReason.Restored, ct);
-        }
-        await using var beat = new NpgsqlCommand("""
-            UPDATE delivery_pulse SET at = clock_timestamp(), system_identifier = s.system_identifier, timeline = c.timeline_id
-            FROM pg_control_system() s, pg_control_checkpoint() c
-            """, connection);
+        await using var beat = new NpgsqlCommand($"UPDATE delivery_pulse SET at = clock_timestamp(), (system_identifier, database_oid, timeline) = ({Identity})", connection);
         await beat.ExecuteNonQueryAsync(ct);
         await transaction.CommitAsync(ct);
+    }
+
+    /// <summary>One that cannot be held, because a request is working on it, must not keep all others from being delivered; it is met again.</summary>
+    private async Task TryHoldAsync(long batchId, HoldReason reason, CancellationToken ct)
+    {
+        try
+        {
+            await HoldAsync(batchId, reason, ct);
+        }
+        catch (Exception e) when (e.GetBaseException() is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable })
+        {
+            log.LogWarning("Batch {Batch} should be paused as {Reason}, but another request is working on it", batchId, reason);
+        }
     }
 
     /// <summary>sending -> paused. Each in a transaction of its own, on another connection than the one that guards the pulse.</summary>
@@ -95,6 +111,7 @@ public sealed class DeliveryPulse(
         await using var scope = scopes.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        await db.Database.ExecuteSqlAsync($"SET LOCAL lock_timeout = '2s'", ct);
         var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state = {(short)BatchState.Sending} FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
         if (batch is null) return;
         await scope.ServiceProvider.GetServices<IBatchOwner>().Single(o => o.Kind == batch.Kind).HeldAsync(db, batch, reason, ct);

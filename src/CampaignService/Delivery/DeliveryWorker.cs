@@ -22,6 +22,7 @@ public sealed class DeliveryWorker(
     private readonly SingleFile _line = new(settings.Value.ActualLoops);
     private readonly ConcurrentQueue<ChunkClaim> _dropped = new();
     private volatile bool _lost;
+    private volatile int _lastApp = -1;
 
     public override void Dispose()
     {
@@ -35,19 +36,22 @@ public sealed class DeliveryWorker(
         LoopAsync(SweepAsync, wake: null, stoppingToken),
     ]);
 
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        await GiveBackDroppedAsync(cancellationToken);
+    }
+
     /// <summary>Delivers chunk after chunk until there is none left.</summary>
     public async Task DeliverAllAsync(CancellationToken stop)
     {
         await pulse.BeatAsync(stop);
-        while (_dropped.TryPeek(out var dropped))
-        {
-            await queue.GiveBackAsync(dropped, stop);
-            _dropped.TryDequeue(out _);
-        }
+        await GiveBackDroppedAsync(stop);
         await _line.EnterAsync(stop);
         try
         {
-            var chunk = await queue.ClaimAsync(lastApp: -1, stop);
+            // From where this process left off: one that begins anew each time would serve the first app first each time.
+            var chunk = await queue.ClaimAsync(_lastApp, stop);
             while (chunk is not null) chunk = await DeliverAsync(chunk, stop);
         }
         finally
@@ -72,11 +76,24 @@ public sealed class DeliveryWorker(
             await queue.GiveBackAsync(chunk, CancellationToken.None);
             return null;
         }
-        if (chunk.Starts < LeaseRescuer.MaxStarts) return await ProcessAsync(chunk, claimNext: true, stop);
-
-        // Workers died of it, or beside it: alone, so that if this one dies too it was this chunk.
-        if (!await _line.TryAloneAsync(() => ProcessAsync(chunk, claimNext: false, stop), stop)) await queue.GiveBackAsync(chunk, CancellationToken.None);
+        if (!chunk.IsSuspect) return await ProcessAsync(chunk, claimNext: true, stop);
+        try
+        {
+            if (!await _line.TryAloneAsync(() => ProcessAloneAsync(chunk, stop), stop)) await queue.GiveBackAsync(chunk, CancellationToken.None);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            await queue.GiveBackAsync(chunk, CancellationToken.None);
+        }
+        // The others left because of it, and nothing else would wake them.
+        signal.WakeHere();
         return null;
+    }
+
+    /// <summary>Workers died of it, or beside it: if this one dies too, it was this chunk.</summary>
+    private async Task ProcessAloneAsync(ChunkClaim chunk, CancellationToken stop)
+    {
+        if (await queue.BeginAloneAsync(chunk, stop)) await ProcessAsync(chunk, claimNext: false, stop);
     }
 
     private async Task<ChunkClaim?> ProcessAsync(ChunkClaim chunk, bool claimNext, CancellationToken stop)
@@ -87,10 +104,10 @@ public sealed class DeliveryWorker(
         try
         {
             var result = await processor.ProcessAsync(chunk, claimNext && !stop.IsCancellationRequested, patience.Token);
-            _lost = false;
-            if (!result.Closed) return await queue.ClaimAsync(chunk.AppNo, stop);
+            (_lost, _lastApp) = (false, chunk.AppNo);
+            if (!result.Closed) return claimNext ? await queue.ClaimAsync(chunk.AppNo, stop) : null;
             pulse.Progressed(chunk.BatchId);
-            if (result.Next?.BatchId != chunk.BatchId) await finisher.TryFinishAsync(chunk.BatchId, CancellationToken.None);
+            if (result.Next?.BatchId != chunk.BatchId) await FinishAsync(chunk.BatchId);
             return result.Next;
         }
         catch (Exception e) when (IsNoFaultOfTheChunk(e))
@@ -102,10 +119,38 @@ public sealed class DeliveryWorker(
         }
     }
 
-    private static bool IsNoFaultOfTheChunk(Exception e) => e is OperationCanceledException || DatabaseHealth.IsConnectionLoss(e) || e is PostgresException
+    /// <summary>Fails without harm, for the next chunk is leased already: the sweep does what is left undone.</summary>
+    private async Task FinishAsync(long batchId)
     {
-        SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.QueryCanceled
-    };
+        try
+        {
+            await finisher.TryFinishAsync(batchId, CancellationToken.None);
+        }
+        catch (Exception e)
+        {
+            log.LogWarning(e, "Ending batch {Batch} failed; the sweep tries again", batchId);
+        }
+    }
+
+    private async Task GiveBackDroppedAsync(CancellationToken ct)
+    {
+        while (_dropped.TryDequeue(out var dropped))
+        {
+            try
+            {
+                await queue.GiveBackAsync(dropped, ct);
+            }
+            catch
+            {
+                _dropped.Enqueue(dropped);
+                throw;
+            }
+        }
+    }
+
+    /// <summary>What makes a chunk fail each time, such as its size, must count: it would be given back and fail for ever.</summary>
+    private static bool IsNoFaultOfTheChunk(Exception e) => e is OperationCanceledException || DatabaseHealth.IsConnectionLoss(e)
+        || e is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure };
 
     private async Task LoopAsync(Func<CancellationToken, Task> turn, WorkSignal? wake, CancellationToken stop)
     {
@@ -135,6 +180,9 @@ public sealed class DeliveryWorker(
     {
         if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "A turn of the delivery worker failed; going on in {Seconds} s. What it had begun is free again when its lease ends", Tick.TotalSeconds);
         else if (!_lost) log.LogWarning("The database cannot be reached; delivery goes on when it is back: {Message}", e.Message);
-        if (DatabaseHealth.IsConnectionLoss(e)) _lost = true;
+        if (!DatabaseHealth.IsConnectionLoss(e)) return;
+        _lost = true;
+        // What comes back may be another database than the one that went.
+        pulse.Forget();
     }
 }

@@ -6,7 +6,8 @@ namespace CampaignService.Delivery;
 /// <summary>
 /// Takes over chunks whose worker died: its lease ran out and nobody holds the row. A chunk that did so three times without a result in
 /// between is set aside as failed with the reason <c>worker_died</c>, so that one poisonous chunk cannot hold up its campaign, or the
-/// workers, for ever. The third time it ran alone in its process (see <see cref="SingleFile"/>), so no innocent is taken for it.
+/// workers, for ever. The third time it ran alone in its process (see <see cref="SingleFile"/>), so no innocent is taken for it. A lease is
+/// not renewed in between: from its first statement on the worker's transaction holds the row, and with it the chunk.
 /// </summary>
 public sealed class LeaseRescuer([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, WorkSignal signal, ILogger<LeaseRescuer> log)
 {

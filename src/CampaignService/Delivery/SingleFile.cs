@@ -10,7 +10,7 @@ public sealed class SingleFile(int loops) : IDisposable
     private readonly SemaphoreSlim _door = new(1, 1);
 
     /// <summary>Whether somebody waits to be alone: give back what you have not begun, and leave.</summary>
-    public bool MustLeave => _door.CurrentCount == 0;
+    public bool MustLeave { get; private set; }
 
     public async Task EnterAsync(CancellationToken ct)
     {
@@ -27,6 +27,7 @@ public sealed class SingleFile(int loops) : IDisposable
     {
         if (!await _door.WaitAsync(0, ct)) return false;
         var others = 0;
+        MustLeave = true;
         try
         {
             for (; others < loops - 1; others++) await _seats.WaitAsync(ct);
@@ -35,6 +36,7 @@ public sealed class SingleFile(int loops) : IDisposable
         }
         finally
         {
+            MustLeave = false;
             if (others > 0) _seats.Release(others);
             _door.Release();
         }

@@ -31,8 +31,8 @@ public static class Modules
         services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignImport>();
         services.AddScoped<CampaignLauncher>().AddScoped<CampaignTimetable>().AddScoped<CampaignControl>().AddScoped<IBatchOwner, CampaignOutcome>();
-        services.AddSingleton<DueCampaigns>();
-        builder.AddCampaignSchedule(roles.Scheduler, due: (provider, id, ct) => provider.GetRequiredService<CampaignTimetable>().DoWhatIsDueAsync(id, ct));
+        services.AddSingleton<DueCampaigns>().AddSingleton<StreamSeats>();
+        builder.AddCampaignSchedule(roles.Scheduler, due: (provider, id, ct) => provider.GetRequiredService<DueCampaigns>().RunAsync(id, ct));
         if (roles.Scheduler) services.AddHostedService(provider => provider.GetRequiredService<DueCampaigns>());
     }
 }

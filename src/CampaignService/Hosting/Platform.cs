@@ -1,5 +1,6 @@
 using CampaignService.Common;
 using CampaignService.Data;
+using CampaignService.Delivery;
 using CampaignService.Feed;
 using CampaignService.Tenancy;
 using FluentValidation;
@@ -24,14 +25,15 @@ public static class Platform
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = JsonBodyFormatter.MaxBytes);
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton(_ => new NpgsqlDataSourceBuilder(connectionString) { Name = "service" }.Build());
+        services.AddSingleton(_ => OpenPool(connectionString));
         services.AddDbContextPool<CampaignsDb>((provider, options) => options.UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>()));
         services.AddSingleton<DbMigrator>().AddSingleton<DatabaseHealth>().AddSingleton<DatabaseClock>();
         services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
         services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
         services.AddHostedService<ClockKeeper>();
         services.AddSingleton<Metrics>();
-        services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(10));
+        // At once: a slow upload must not use up the time in which the workers put down their chunks.
+        services.Configure<HostOptions>(options => (options.ServicesStopConcurrently, options.ShutdownTimeout) = (true, TimeSpan.FromSeconds(10)));
         services.AddSingleton<Watchdog>().AddHostedService(provider => provider.GetRequiredService<Watchdog>());
         services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"]).AddCheck<Watchdog>("work", tags: ["ready"]);
 
@@ -97,9 +99,17 @@ public static class Platform
         await app.Services.GetRequiredService<DbMigrator>().MigrateAsync(ct);
         await app.Services.GetRequiredService<DatabaseClock>().MeasureAsync(ct);
         await app.Services.GetRequiredService<FeedPartitions>().CreateAsync(ct);
+        await app.Services.GetRequiredService<DeliveryPulse>().CheckCopyAsync(ct);
         await app.Services.GetRequiredService<LoadedSecrets>().LoadAsync(ct);
         await using var scope = app.Services.CreateAsyncScope();
         await scope.ServiceProvider.GetRequiredService<Bootstrap>().RunAsync(demo: embedded && app.Environment.IsDevelopment(), ct);
+    }
+
+    private static NpgsqlDataSource OpenPool(string connectionString)
+    {
+        var settings = new NpgsqlConnectionStringBuilder(connectionString);
+        ServerLimits.AddTo(settings, idleInTransaction: TimeSpan.FromSeconds(30));
+        return new NpgsqlDataSourceBuilder(settings.ConnectionString) { Name = "service" }.Build();
     }
 
     private static string[] FaultsOf(ActionContext context) =>
@@ -117,7 +127,7 @@ public static class Platform
         http.Response.WriteAsJsonAsync(new
         {
             status = report.Status.ToString(),
-            checks = report.Entries.ToDictionary(e => e.Key, e => new { status = e.Value.Status.ToString(), detail = e.Value.Description }),
+            checks = report.Entries.ToDictionary(e => e.Key, e => new { status = e.Value.Status.ToString(), detail = e.Value.Exception is null ? e.Value.Description : "The check failed; the log says how." }),
         });
 
     private static Task WriteStatusAsync(HttpContext http) => http.Response.StatusCode switch

@@ -26,10 +26,10 @@ public sealed class Watchdog(NpgsqlDataSource source, IOptions<WorkerSettings> s
         var campaigns = await DueCampaigns.FindAsync(source, settings.Value.StuckAfter, 10, ct);
         Telemetry.StuckWork = batches.Count + campaigns.Count;
         var before = _stuck;
-        _stuck = batches.Count + campaigns.Count == 0 ? null : string.Join(' ', Describe(batches, campaigns));
+        _stuck = batches.Count + campaigns.Count == 0 ? null : string.Join(' ', Describe(batches, campaigns, named: false));
         if (_stuck is null || (before is not null && clock.GetElapsedTime(_saidAt) < BeforeSayingItAgain)) return;
         _saidAt = clock.GetTimestamp();
-        log.LogError("Work that is due makes no progress. {Stuck}", _stuck);
+        log.LogError("Work that is due makes no progress. {Stuck}", string.Join(' ', Describe(batches, campaigns, named: true)));
     }
 
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
@@ -51,15 +51,18 @@ public sealed class Watchdog(NpgsqlDataSource source, IOptions<WorkerSettings> s
         }
     }
 
-    private IEnumerable<string> Describe(IReadOnlyList<long> batches, IReadOnlyList<string> campaigns)
+    /// <param name="batches">Those that stand still.</param>
+    /// <param name="campaigns">Those that should have started or stopped.</param>
+    /// <param name="named">With their ids: for the log, and not for anybody who asks for the health.</param>
+    private IEnumerable<string> Describe(IReadOnlyList<long> batches, IReadOnlyList<string> campaigns, bool named)
     {
         if (batches.Count > 0)
         {
-            yield return $"Sending stands still for more than {settings.Value.StuckAfter}: batches {string.Join(", ", batches)}. Is a process with the role worker running, and what does its log say?";
+            yield return $"Sending stands still for more than {settings.Value.StuckAfter}: {(named ? $"batches {string.Join(", ", batches)}" : $"{batches.Count} batches, named in the log")}. Is a process with the role worker running, and what does its log say?";
         }
         if (campaigns.Count > 0)
         {
-            yield return $"Not started or stopped more than {settings.Value.StuckAfter} after their time: campaigns {string.Join(", ", campaigns)}. Is a process with the role scheduler running, and what does its log say?";
+            yield return $"Not started or stopped more than {settings.Value.StuckAfter} after their time: {(named ? $"campaigns {string.Join(", ", campaigns)}" : $"{campaigns.Count} campaigns, named in the log")}. Is a process with the role scheduler running, and what does its log say?";
         }
     }
 }

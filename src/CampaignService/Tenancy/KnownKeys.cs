@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Security.Cryptography;
 using CampaignService.Data;
 using Microsoft.EntityFrameworkCore;
 
@@ -29,6 +30,20 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
         }
         var keys = await db.ApiKeys.AsNoTracking().Where(k => k.AppNo == app.No).ToListAsync(ct);
         return _apps[appId] = new Entry(app.No, keys, readAt);
+    }
+
+    /// <summary>The app's key, if this is one.</summary>
+    public async ValueTask<(int AppNo, ApiKey Key)?> FindAsync(string appId, string key, CancellationToken ct)
+    {
+        var app = await OfAsync(appId, ct);
+        var hash = ApiKey.HashOf(key);
+        // Every key is compared, and each in constant time: how long this takes says nothing about which key was nearly right.
+        ApiKey? match = null;
+        foreach (var candidate in app?.Keys ?? [])
+        {
+            if (CryptographicOperations.FixedTimeEquals(candidate.Hash, hash)) match = candidate;
+        }
+        return match is null ? null : (app!.AppNo, match);
     }
 
     /// <summary>This process made or deleted a key: it need not wait.</summary>

@@ -129,7 +129,7 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
         await Api.DoAsync(id, "send");
         for (var death = 1; death <= LeaseRescuer.MaxStarts; death++)
         {
-            Assert.Equal(0, (await service.ClaimAsync())!.No);
+            Assert.Equal(0, (await service.ClaimAndBeginAsync())!.No);
             await service.ExpireLeasesAsync();
         }
         await service.DeliverAsync();
@@ -167,6 +167,37 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
     }
 
     [Fact]
+    public async Task Cancelled_after_nobody_could_be_sent_to_everybody_is_pending_again()
+    {
+        var id = await Api.DraftAsync(2_500, missing: 2_000);
+        await Api.DoAsync(id, "send");
+        await service.DeliverOneAsync();
+        Assert.Equal(2_000, (await Api.DoAsync(id, "pause")).GetProperty("totals").GetProperty("skipped").GetInt32());
+        Assert.Equal(2_500, (await Api.DoAsync(id, "cancel")).GetProperty("totals").GetProperty("pending").GetInt32());
+        await service.ShouldBalanceAsync(id);
+    }
+
+    [Fact]
+    public async Task A_campaign_that_is_resumed_begins_beside_the_others_of_its_app_and_not_behind_them()
+    {
+        var (resumed, other) = (await Api.DraftAsync(20_000), await Api.DraftAsync(20_000));
+        await Api.DoAsync(resumed, "send");
+        for (var i = 0; i < 8; i++) await service.DeliverOneAsync();
+        await Api.DoAsync(resumed, "pause");
+        await Api.DoAsync(other, "send");
+        await Api.DoAsync(resumed, "resume");
+        var order = new List<long>();
+        for (var i = 0; i < 4; i++)
+        {
+            var chunk = (await service.ClaimAsync())!;
+            order.Add(chunk.BatchId);
+            await service.ProcessAsync(chunk);
+        }
+        Assert.Equal(2, order.Count(b => b != order[0]));
+        await service.DeliverAsync();
+    }
+
+    [Fact]
     public async Task Cancelling_before_the_first_message_leaves_everybody_pending_and_nothing_to_claim()
     {
         var id = await Api.DraftAsync(2_500);
@@ -198,17 +229,17 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
     [InlineData(3)]
     [InlineData(4)]
     [InlineData(5)]
-    [InlineData(6)]
     public async Task Any_sequence_of_verbs_deliveries_and_deaths_keeps_the_ledger_balanced(int seed)
     {
         var random = new Random(seed);
-        var id = await Api.DraftAsync(5_000, missing: 3);
+        var id = await Api.DraftAsync(4_100, missing: 3);
         await Api.DoAsync(id, "send");
         string[][] kinds = [["failed"], ["skipped"], ["failed", "skipped"], ["failed", "skipped", "uncertain"]];
         var steps = new List<string>();
         for (var step = 0; step < 25; step++)
         {
-            var act = random.Next(8);
+            // Cancelled it is over: that comes last, if at all.
+            var act = step == 24 ? 8 : random.Next(8);
             steps.Add(act.ToString(System.Globalization.CultureInfo.InvariantCulture));
             switch (act)
             {
@@ -217,8 +248,9 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
                 case 2: await Api.PostAsync($"/api/campaigns/{id}/stop"); break;
                 case 3 or 4: await Api.PostAsync($"/api/campaigns/{id}/retry-failed", new { include = kinds[random.Next(kinds.Length)] }); break;
                 case 5: if (await service.ClaimAsync() is { } chunk) await service.ProcessAsync(chunk); break;
+                case 8: await Api.PostAsync($"/api/campaigns/{id}/cancel"); break;
                 case 6:
-                    for (var death = random.Next(1, 4); death > 0 && await service.ClaimAsync() is not null; death--) await service.ExpireLeasesAsync();
+                    for (var death = random.Next(1, 4); death > 0 && await service.ClaimAndBeginAsync() is not null; death--) await service.ExpireLeasesAsync();
                     break;
                 default: if (random.Next(3) == 0) await service.DeliverAsync(); break;
             }

@@ -45,6 +45,31 @@ public sealed class StreamTests(TestService service) : IClassFixture<TestService
     }
 
     [Fact]
+    public async Task A_stream_ends_soon_after_its_key_was_deleted()
+    {
+        var operate = service.Client(("operatorKey", TestService.OperatorKey));
+        var key = (await operate.PostAsync("/api/apps/demo/keys", new { name = "watch", scopes = new[] { "read" } })).ShouldBe(HttpStatusCode.Created).Data;
+        var watcher = service.Client(("appId", "demo"), ("apiKey", key.GetProperty("key").GetString()!));
+        using var response = await watcher.Http.GetAsync($"/api/campaigns/{await Api.DraftAsync(1)}/stream", HttpCompletionOption.ResponseHeadersRead);
+        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
+        Assert.Equal("draft", (await NextAsync(reader)).GetProperty("status").GetString());
+        (await operate.DeleteAsync($"/api/apps/demo/keys/{key.GetProperty("id").GetString()}")).ShouldBe(HttpStatusCode.NoContent);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        await reader.ReadToEndAsync(limit.Token);
+    }
+
+    [Fact]
+    public void An_app_follows_a_hundred_streams_at_most_on_one_process()
+    {
+        var seats = new CampaignService.Campaigns.StreamSeats();
+        var taken = Enumerable.Range(0, 100).Select(_ => seats.Take(1)).ToList();
+        Assert.Equal(429, Assert.Throws<CampaignService.Common.ApiException>(() => seats.Take(1)).Error.Status);
+        seats.Take(2).Dispose();
+        taken[0].Dispose();
+        seats.Take(1).Dispose();
+    }
+
+    [Fact]
     public async Task There_is_no_stream_of_a_campaign_that_is_not_there() =>
         (await Api.GetAsync("/api/campaigns/cmp_00000000000000000000/stream")).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
 

@@ -10,7 +10,7 @@ public sealed class KillTests
     [Fact]
     public async Task Processes_killed_at_random_while_campaigns_are_paused_resumed_and_stopped_lose_nothing_and_send_nothing_twice()
     {
-        var plan = new ChaosPlan(Seed: 1, Faults.Kills) { Campaigns = 6, Recipients = 5_000, Duration = TimeSpan.FromSeconds(9) };
+        var plan = new ChaosPlan(Seed: 1, Faults.Kills) { Campaigns = 6, Recipients = 5_000, Duration = TimeSpan.FromSeconds(7) };
         var report = await new ChaosRun(await (await TestPostgres.SharedAsync()).NewDatabaseAsync(), null, plan).RunAsync();
         report.ShouldHold();
         Assert.True(report.Kills >= 3, report.ToString());
@@ -22,7 +22,7 @@ public sealed class ConnectionCutTests
     [Fact]
     public async Task Connections_cut_at_random_during_sending_lose_nothing_and_send_nothing_twice()
     {
-        var plan = new ChaosPlan(Seed: 2, Faults.Cuts) { Processes = [""], Campaigns = 6, Recipients = 10_000, Duration = TimeSpan.FromSeconds(5) };
+        var plan = new ChaosPlan(Seed: 2, Faults.Cuts) { Campaigns = 6, Recipients = 10_000, Duration = TimeSpan.FromSeconds(5), Processes = [""] };
         var report = await new ChaosRun(await (await TestPostgres.SharedAsync()).NewDatabaseAsync(), null, plan).RunAsync();
         report.ShouldHold();
         Assert.True(report.ConnectionsCut > 0, report.ToString());
@@ -38,7 +38,7 @@ public sealed class ServerCrashTests
         // Durable: this is about what a crash leaves on disk. The owner starts it again within a second; the service stays up.
         var options = new EmbeddedPostgresOptions { DataDirectory = folder.Sub("postgres") };
         await using var server = await EmbeddedPostgres.StartAsync(options, NullLogger.Instance);
-        var plan = new ChaosPlan(Seed: 3, Faults.ServerCrashes) { Processes = ["api", "worker,scheduler"], Campaigns = 6, Recipients = 10_000, Duration = TimeSpan.FromSeconds(9) };
+        var plan = new ChaosPlan(Seed: 3, Faults.ServerCrashes) { Campaigns = 6, Recipients = 10_000, Duration = TimeSpan.FromSeconds(8), Processes = [""] };
         var report = await new ChaosRun(server.ConnectionString, options.DataDirectory, plan).RunAsync();
         report.ShouldHold();
         Assert.True(report.ServerCrashes > 0, report.ToString());

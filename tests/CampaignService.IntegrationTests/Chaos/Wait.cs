@@ -27,7 +27,7 @@ internal static class Wait
             {
                 // Away; it comes back.
             }
-            await ForAsync(TimeSpan.FromMilliseconds(50), patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await ForAsync(TimeSpan.FromMilliseconds(250), patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             ct.ThrowIfCancellationRequested();
             if (patience.IsCancellationRequested) return false;
         }

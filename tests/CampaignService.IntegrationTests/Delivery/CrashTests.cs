@@ -74,6 +74,54 @@ public sealed class CrashTests
         (await worker.Api.GetAsync("/health/live")).ShouldBe(HttpStatusCode.OK);
     }
 
+    [Fact]
+    public async Task Stopped_while_sending_and_while_a_slow_upload_holds_it_up_it_ends_in_time_and_leaves_no_chunk_behind()
+    {
+        var connectionString = await (await TestPostgres.SharedAsync()).NewDatabaseAsync();
+        await using var db = NpgsqlDataSource.Create(connectionString);
+        using var service = await ServiceProcess.StartAsync(connectionString);
+        var id = await service.Api.NewCampaignAsync();
+        (await service.Api.UploadAsync(id, Csv(0, 100_000))).ShouldBe(HttpStatusCode.OK);
+        using var never = new SlowContent();
+        var upload = service.Api.Http.PostAsync("/api/campaigns/upload", never);
+        await never.Begun;
+        (await service.Api.PostAsync($"/api/campaigns/{id}/send")).ShouldBe(HttpStatusCode.Accepted);
+        await WaitForClosedChunksAsync(db, 1);
+
+        Assert.InRange(await service.StopAsync(), TimeSpan.Zero, TimeSpan.FromSeconds(12));
+        Assert.Equal(0, await ScalarAsync(db, "SELECT count(*) FROM chunks WHERE state = 2 OR starts > 0"));
+        await Assert.ThrowsAnyAsync<HttpRequestException>(() => upload);
+    }
+
+    /// <summary>An upload that begins and never ends.</summary>
+    private sealed class SlowContent : HttpContent
+    {
+        private readonly TaskCompletionSource _begun = new();
+
+        public SlowContent() => Headers.TryAddWithoutValidation("Content-Type", "multipart/form-data; boundary=b");
+
+        public Task Begun => _begun.Task;
+
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+        {
+            await stream.WriteAsync("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x.csv\"\r\n\r\nuser_id\n"u8.ToArray());
+            await stream.FlushAsync();
+            _begun.SetResult();
+            for (var i = 0; ; i++)
+            {
+                await Task.Delay(100);
+                await stream.WriteAsync(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"slow-{i}\n")));
+                await stream.FlushAsync();
+            }
+        }
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = 0;
+            return false;
+        }
+    }
+
     private static string Csv(int from, int count)
     {
         var csv = new StringBuilder("user_id,name\n");

@@ -130,7 +130,15 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         for (var death = 1; death <= LeaseRescuer.MaxStarts; death++)
         {
             var claim = await queue.ClaimAsync(-1, CancellationToken.None);
-            Assert.Equal((0, death), (claim!.No, claim.Starts));
+            Assert.Equal((0, death == LeaseRescuer.MaxStarts), (claim!.No, claim.IsSuspect));
+            if (claim.IsSuspect)
+            {
+                // Waiting to be alone is no start: a death then was not of this chunk's making.
+                await ExpireLeasesAsync();
+                await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+                claim = await queue.ClaimAsync(-1, CancellationToken.None);
+                Assert.True(await queue.BeginAloneAsync(claim!, CancellationToken.None));
+            }
             await ExpireLeasesAsync();
             await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
         }
@@ -195,8 +203,9 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         var queue = service.Services.GetRequiredService<ChunkQueue>();
         var order = new List<long>();
         while (await queue.ClaimAsync(-1, CancellationToken.None) is { } claim) order.Add(claim.BatchId);
-        Assert.Equal(await BatchOfAsync(urgent), order[0]);
-        Assert.Contains(await BatchOfAsync(young), order.Skip(1).Take(2));
+        // Every fourth claim looks for bulk first, so that a flood of direct sends cannot bring that to a stop.
+        Assert.Contains(await BatchOfAsync(urgent), order.Take(2));
+        Assert.Contains(await BatchOfAsync(young), order.Take(3));
         Assert.Equal(7, order.Count);
         await ExpireLeasesAsync();
         await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);

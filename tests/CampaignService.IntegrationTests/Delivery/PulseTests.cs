@@ -65,10 +65,44 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task Another_timeline_is_another_copy_too()
     {
+        Assert.Equal(await _service.ScalarAsync<string>("SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint()"), await _service.ScalarAsync<string>("SELECT lower(timeline) FROM delivery_pulse"));
         var id = await SendingAsync(2);
-        await ExecuteAsync("UPDATE delivery_pulse SET timeline = timeline + 1");
+        await ExecuteAsync("UPDATE delivery_pulse SET timeline = '00000000'");
         await _service.DeliverAsync();
         Assert.Equal("restored", await Api.ReasonAsync(id));
+    }
+
+    [Fact]
+    public async Task A_dump_restored_into_another_database_of_the_same_server_is_a_copy_too()
+    {
+        var id = await SendingAsync(2);
+        await ExecuteAsync("UPDATE delivery_pulse SET database_oid = 1");
+        await _service.DeliverAsync();
+        Assert.Equal("restored", await Api.ReasonAsync(id));
+    }
+
+    [Fact]
+    public async Task A_batch_of_which_only_the_end_was_missing_is_ended_and_not_late()
+    {
+        var id = await SendingAsync(2);
+        await _service.DeliverOneAsync();
+        await ExecuteAsync("UPDATE delivery_pulse SET at = clock_timestamp() - interval '3 hours'");
+        await ExecuteAsync("UPDATE batches SET progress_at = clock_timestamp() - interval '3 hours' WHERE id = $1", await _service.BatchOfAsync(id));
+        await AnotherProcess().BeatAsync(CancellationToken.None);
+        await _service.DeliverAsync();
+        Assert.Equal("completed", await Api.StatusAsync(id));
+    }
+
+    [Fact]
+    public async Task A_batch_that_a_request_works_on_does_not_keep_the_others_from_being_delivered()
+    {
+        var (late, other) = (await SendingAsync(2), await SendingAsync(2));
+        await ExecuteAsync("UPDATE batches SET progress_at = clock_timestamp() - interval '2 hours' WHERE id = $1", await _service.BatchOfAsync(late));
+        await using var connection = await _service.Db.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        await using (var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await _service.BatchOfAsync(late) } } }) await hold.ExecuteScalarAsync();
+        await _service.DeliverAsync();
+        Assert.Equal("completed", await Api.StatusAsync(other));
     }
 
     [Fact]
@@ -116,8 +150,11 @@ public sealed class PulseTests : IAsyncLifetime
         Assert.Equal("Degraded", health.GetProperty("status").GetString());
         var work = health.GetProperty("checks").GetProperty("work");
         Assert.Equal("Degraded", work.GetProperty("status").GetString());
-        Assert.Contains(batch.ToString(System.Globalization.CultureInfo.InvariantCulture), work.GetProperty("detail").GetString(), StringComparison.Ordinal);
-        Assert.Contains(scheduled, work.GetProperty("detail").GetString(), StringComparison.Ordinal);
+        Assert.Contains("1 batches", work.GetProperty("detail").GetString(), StringComparison.Ordinal);
+        Assert.Contains("1 campaigns", work.GetProperty("detail").GetString(), StringComparison.Ordinal);
+        // Anybody may ask for the health: the ids of apps' objects are for the log.
+        Assert.DoesNotContain(batch.ToString(System.Globalization.CultureInfo.InvariantCulture), health.GetRawText(), StringComparison.Ordinal);
+        Assert.DoesNotContain(scheduled, health.GetRawText(), StringComparison.Ordinal);
         Assert.Equal("Healthy", health.GetProperty("checks").GetProperty("database").GetProperty("status").GetString());
 
         await _service.Services.GetRequiredService<DueCampaigns>().SweepAsync(CancellationToken.None);

@@ -197,6 +197,21 @@ public sealed class QuartzSchedulingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_a_process_had_begun_when_it_died_is_told_again_by_another()
+    {
+        var dead = await NodeAsync(runs: true);
+        var never = new TaskCompletionSource();
+        dead.WhenTold = (_, _) => never.Task;
+        await dead.SetAsync("c1", Soon);
+        await UntilAsync(() => !dead.Told.IsEmpty);
+        // To one whose clock is a minute ahead, the other has not checked in for a minute.
+        var other = await NodeAsync(runs: true, ahead: Hour / 60);
+        await UntilAsync(() => !other.Told.IsEmpty);
+        Assert.Equal("c1", Assert.Single(other.Told).Id);
+        never.SetResult();
+    }
+
+    [Fact]
     public async Task It_goes_on_when_the_database_ends_its_connections()
     {
         var node = await NodeAsync(runs: true);

@@ -41,6 +41,14 @@ public static class Campaigning
         return await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
     }
 
+    /// <summary>The same, and if it is under suspicion counts this start, as a worker does that is alone.</summary>
+    public static async Task<ChunkClaim?> ClaimAndBeginAsync(this TestService service)
+    {
+        var chunk = await service.ClaimAsync();
+        if (chunk?.IsSuspect == true) await service.Services.GetRequiredService<ChunkQueue>().BeginAloneAsync(chunk, CancellationToken.None);
+        return chunk;
+    }
+
     public static Task<ChunkResult> ProcessAsync(this TestService service, ChunkClaim chunk, bool claimNext = false) =>
         service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk, claimNext, CancellationToken.None);
 

@@ -84,6 +84,16 @@ public sealed partial class ServiceProcess : IDisposable
     /// <summary>Returns when it has ended and all that it wrote is in <see cref="Log"/>.</summary>
     public Task WaitForExitAsync(CancellationToken ct = default) => _process.WaitForExitAsync(ct);
 
+    /// <summary>SIGTERM, as whoever runs it does to stop it.</summary>
+    /// <returns>How long it took to end.</returns>
+    public async Task<TimeSpan> StopAsync()
+    {
+        var start = Stopwatch.GetTimestamp();
+        await SignalAsync("TERM");
+        await WaitForExitAsync();
+        return Stopwatch.GetElapsedTime(start);
+    }
+
     public void Dispose()
     {
         if (!_process.HasExited) _process.Kill();

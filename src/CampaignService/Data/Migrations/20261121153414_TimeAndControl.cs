@@ -61,7 +61,7 @@ namespace CampaignService.Data.Migrations
                 name: "ix_campaigns_stop_at",
                 table: "campaigns",
                 column: "stop_at",
-                filter: "stop_at IS NOT NULL AND status IN (2, 3)");
+                filter: "stop_at IS NOT NULL AND status = 2");
 
             migrationBuilder.CreateIndex(
                 name: "ix_batches_state",

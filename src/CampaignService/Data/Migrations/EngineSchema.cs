@@ -132,14 +132,16 @@ internal static class EngineSchema
         """;
 
     public const string Pulse = """
-        -- One row: when a worker last beat, and which database this is. A copy that was restored elsewhere has another of the two.
+        -- One row: when a worker last beat, and which database this is. A copy that was restored elsewhere differs in one of the three.
         CREATE TABLE delivery_pulse (
           is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
           at timestamptz NOT NULL,
           system_identifier bigint NOT NULL,
-          timeline integer NOT NULL) WITH (fillfactor = 50);
-        INSERT INTO delivery_pulse (at, system_identifier, timeline)
-          SELECT clock_timestamp(), s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c;
+          database_oid bigint NOT NULL,
+          timeline text NOT NULL) WITH (fillfactor = 50);
+        INSERT INTO delivery_pulse (at, system_identifier, database_oid, timeline)
+          SELECT clock_timestamp(), (SELECT system_identifier FROM pg_control_system()), oid::bigint, left(pg_walfile_name(pg_current_wal_lsn()), 8)
+          FROM pg_database WHERE datname = current_database();
         UPDATE batches SET progress_at = clock_timestamp() WHERE state = 2;
         """;
 

@@ -46,6 +46,7 @@ public static class ApiText
         | 409 | `ERR_NOTHING_TO_RETRY` | Nobody has a status that is to be tried again. |
         | 413 | `ERR_TOO_LARGE` | The body or the file is larger than allowed. |
         | 415 | `ERR_UNSUPPORTED_MEDIA_TYPE` | The body is not of the type that the route takes. |
+        | 429 | `ERR_TOO_MANY_REQUESTS` | Too much at once; wait `Retry-After` seconds. |
         | 500 | `ERR_OPERATION_FAILED` | A fault of the service, logged under `traceId`. |
         | 503 | `ERR_UNAVAILABLE` | The database cannot be reached. Nothing was changed; wait `Retry-After` seconds and try again. |
         """;

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using CampaignService.Common;
 using Microsoft.OpenApi;
 using Swashbuckle.AspNetCore.SwaggerGen;
@@ -10,8 +11,12 @@ public sealed class WholeDocument : IDocumentFilter
     public void Apply(OpenApiDocument swaggerDoc, DocumentFilterContext context)
     {
         AddProbe(swaggerDoc, "/health/live", "Health_Live", "Whether the process runs.", new() { ["200"] = Text("It runs.", "Healthy") });
-        AddProbe(swaggerDoc, "/health/ready", "Health_Ready", "Whether the service can work.",
-            new() { ["200"] = Text("It can.", "Healthy"), ["503"] = Text("It cannot, because the database is away.", "Unhealthy") });
+        AddProbe(swaggerDoc, "/health/ready", "Health_Ready", "Whether the service can work, and a detail for each check: `work` is `Degraded` when work that is due makes no progress.",
+            new()
+            {
+                ["200"] = Health("It can.", "Healthy"),
+                ["503"] = Health("It cannot, because the database is away.", "Unhealthy"),
+            });
         AddProbe(swaggerDoc, "/metrics", "Metrics_Read",
             "What this process has counted, for Prometheus. With the setting `Metrics__Key` it asks for that key, as `Authorization: Bearer …` or in the header `metricsKey`.",
             new()
@@ -38,6 +43,21 @@ public sealed class WholeDocument : IDocumentFilter
 
     private static OpenApiResponse Text(string description, string example) =>
         new() { Description = description, Content = Content("text/plain", new OpenApiSchema { Type = JsonSchemaType.String }, example) };
+
+    private static OpenApiResponse Health(string description, string status) => new()
+    {
+        Description = description,
+        Content = new Dictionary<string, IOpenApiMediaType>
+        {
+            ["application/json"] = new OpenApiMediaType
+            {
+                Schema = new OpenApiSchema { Type = JsonSchemaType.Object },
+                Example = new JsonObject { ["status"] = status, ["checks"] = new JsonObject { ["database"] = Check(status), ["work"] = Check("Healthy") } },
+            },
+        },
+    };
+
+    private static JsonObject Check(string status) => new() { ["status"] = status, ["detail"] = null };
 
     private static Dictionary<string, IOpenApiMediaType> Content(string type, IOpenApiSchema schema, string? example = null) =>
         new() { [type] = new OpenApiMediaType { Schema = schema, Example = example } };

@@ -110,6 +110,17 @@ public sealed partial class ArchitectureTests
     }
 
     [Fact]
+    public void Only_the_database_says_what_time_it_is()
+    {
+        AssertHolds(OtherClocks(SourceText.All("src", "*.cs")));
+        AssertBreaks(OtherClocks([File("Campaigns/A.cs", "var now = TimeProvider.System.GetUtcNow();")]), "TimeProvider.System");
+        AssertBreaks(OtherClocks([File("Campaigns/A.cs", "var now = DateTimeOffset.UtcNow;")]), "UtcNow");
+        // It stands still while a transaction waits, and is not the clock that everything else goes by.
+        AssertBreaks(OtherClocks([File("Delivery/A.cs", "new NpgsqlCommand(\"UPDATE chunks SET lease_until = now()\")")]), "now()");
+        AssertBreaks(OtherClocks([File("Data/Migrations/A.cs", "\"at timestamptz DEFAULT CURRENT_TIMESTAMP\"")]), "CURRENT_TIMESTAMP");
+    }
+
+    [Fact]
     public void Lists_neither_skip_rows_nor_count_them()
     {
         AssertHolds(SkippedOrCounted(SourceText.Service()));
@@ -230,6 +241,12 @@ public sealed partial class ArchitectureTests
     private static IEnumerable<string> TimesWithoutZone(IEnumerable<SourceText> files) =>
         files.Where(f => BareTimestamp().IsMatch(f.Code)).Select(f => $"{f.Path}: a time without its zone; use timestamptz");
 
+    private static IEnumerable<string> OtherClocks(IEnumerable<SourceText> files) =>
+        from file in files
+        where file.Path != "src/CampaignService/Data/DatabaseClock.cs"
+        from Match found in OtherClock().Matches(file.Code)
+        select $"{file.Path}: {found.Value} is not the database's clock; take TimeProvider, in SQL clock_timestamp()";
+
     private static IEnumerable<string> SkippedOrCounted(IEnumerable<SourceText> files) =>
         from file in files
         where !MayCount.ContainsKey(file.Path)
@@ -290,6 +307,9 @@ public sealed partial class ArchitectureTests
 
     [GeneratedRegex(@"\btimestamp\b(?! with time zone)", RegexOptions.IgnoreCase)]
     private static partial Regex BareTimestamp();
+
+    [GeneratedRegex(@"\bTimeProvider\.System\b|\bDateTime(Offset)?\.(Utc)?(Now|Today)\b|\b(now|transaction_timestamp|statement_timestamp|timeofday)\(\)|\b(CURRENT|LOCAL)_?(TIME|TIMESTAMP|DATE)\b", RegexOptions.IgnoreCase)]
+    private static partial Regex OtherClock();
 
     [GeneratedRegex(@"\boffset\b|\bcount\s*\(\s*\*\s*\)", RegexOptions.IgnoreCase)]
     private static partial Regex SkipsOrCounts();

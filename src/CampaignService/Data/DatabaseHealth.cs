@@ -46,8 +46,9 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
         {
             if (e is PostgresException p)
             {
+                // 25P03: this process stood still in a transaction, and the server ended its connection.
                 return p.SqlState.StartsWith("08", StringComparison.Ordinal) || p.SqlState.StartsWith("57P", StringComparison.Ordinal)
-                    || p.SqlState is PostgresErrorCodes.TooManyConnections;
+                    || p.SqlState is PostgresErrorCodes.TooManyConnections or "25P03";
             }
             if (e is NpgsqlException { IsTransient: true } or SocketException) return true;
             if (e is NpgsqlException { InnerException: IOException or TimeoutException or null }) return true;

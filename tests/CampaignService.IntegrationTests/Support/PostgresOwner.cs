@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using CampaignService.Hosting;
+using CampaignService.IntegrationTests.Chaos;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CampaignService.IntegrationTests.Support;
@@ -38,11 +39,14 @@ internal sealed class PostgresOwner : IDisposable
         _process.Dispose();
     }
 
-    private static async Task Main(string[] args)
+    /// <summary>The program that this assembly is: the owner of a server or, asked for by name, the long form of the chaos tests.</summary>
+    private static async Task<int> Main(string[] args)
     {
+        if (args is ["chaos", .. var rest]) return await ChaosProgram.RunAsync(rest);
         await using EmbeddedPostgres postgres = await EmbeddedPostgres.StartAsync(
             new EmbeddedPostgresOptions { DataDirectory = args[0] }, NullLogger.Instance);
         await Console.Out.WriteLineAsync(postgres.ConnectionString);
         await Console.In.ReadLineAsync();
+        return 0;
     }
 }

@@ -106,7 +106,7 @@ internal sealed class Bench : IAsyncDisposable
     }, ct);
 
     /// <summary>The pool that a worker with so many loops has.</summary>
-    public NpgsqlDataSource DeliveryPool(int loops) => Delivery.DeliveryPool.Create(_postgres.ConnectionString, loops);
+    public NpgsqlDataSource DeliveryPool(int loops) => Delivery.DeliveryPool.Create(DatabaseChoice.WithDefaults(_postgres.ConnectionString), loops);
 
     /// <summary>Both sides start right after one: the worst case for the WAL, and the same for both.</summary>
     public Task CheckpointAsync(CancellationToken ct) => Db.ExecuteAsync("CHECKPOINT", ct);

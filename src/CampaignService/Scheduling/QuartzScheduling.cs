@@ -78,7 +78,7 @@ internal sealed class QuartzSchedule(
             await act(scheduler);
         }
         catch (SchedulerException e) when (e.GetBaseException() is PostgresException
-            { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.InFailedSqlTransaction })
+        { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.InFailedSqlTransaction })
         {
             // It asks for its lock again where the first refusal has ended the transaction, and reports the refusal of that.
             throw new ApiException(Errors.Conflict("Another request is setting times just now. Try again in a moment."));

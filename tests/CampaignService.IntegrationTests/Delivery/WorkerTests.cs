@@ -117,6 +117,21 @@ public sealed class WorkerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Work_of_which_no_notice_came_is_found_within_two_seconds()
+    {
+        // It has a signal of its own, which nobody gives.
+        using var deaf = ActivatorUtilities.CreateInstance<DeliveryWorker>(_service.Services, new WorkSignal(TimeProvider.System));
+        var id = await Api.DraftAsync(3);
+        await deaf.StartAsync(CancellationToken.None);
+        await WaitUntilAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'campaigns-worker'") > 0);
+        var start = Stopwatch.GetTimestamp();
+        await Api.DoAsync(id, "send");
+        await WaitUntilAsync(async () => await Api.StatusAsync(id) == "completed");
+        Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, TimeSpan.FromSeconds(2.5));
+        await deaf.StopAsync(CancellationToken.None);
+    }
+
+    [Fact]
     public async Task A_small_campaign_behind_four_large_ones_is_done_after_a_few_chunks()
     {
         for (var i = 0; i < 4; i++) await SendingAsync(40_000);

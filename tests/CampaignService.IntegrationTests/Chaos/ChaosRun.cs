@@ -33,6 +33,7 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
         try
         {
             foreach (var slot in slots) slot.Open();
+            await DisturbStartAsync(slots, ct);
             foreach (var slot in slots) await slot.ApiAsync(ct);
             var driver = new Driver(api, _report);
             await DisturbAsync(slots, driver, ct);
@@ -48,6 +49,20 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
         return _report;
     }
 
+    /// <summary>The first kills meet processes that set up the empty database.</summary>
+    private async Task DisturbStartAsync(List<Slot> slots, CancellationToken ct)
+    {
+        using var storm = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        storm.CancelAfter(plan.Duration / 4);
+        await RepeatAsync(Faults.Kills, 0.2, 2, random => KillAsync(slots, random), storm.Token);
+    }
+
+    private static Task KillAsync(List<Slot> slots, Random random)
+    {
+        slots[random.Next(slots.Count)].Kill();
+        return Task.CompletedTask;
+    }
+
     /// <summary>
     /// Makes faults for the time of the plan. Most campaigns were created before it; half of those start by themselves in the course of it,
     /// the others when somebody sends them.
@@ -58,7 +73,8 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
         for (var number = 0; number < calm; number++) await driver.CreateAsync(number, ct);
         foreach (var subject in driver.Subjects.Where((_, i) => i % 2 == 0))
         {
-            await driver.ScheduleAsync(subject, TimeProvider.System.GetUtcNow() + plan.Duration * (0.8 * random.NextDouble()), ct);
+            var at = TimeProvider.System.GetUtcNow() + TimeSpan.FromSeconds(2) + plan.Duration * (0.8 * random.NextDouble());
+            await driver.ScheduleAsync(subject, at, random.Next(4) == 0 ? at.AddSeconds(1 + 10 * random.NextDouble()) : null, ct);
         }
 
         await ExecuteAsync(string.Create(CultureInfo.InvariantCulture, $"""
@@ -72,11 +88,7 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
             for (var number = calm; number < plan.Campaigns; number++) await driver.CreateAsync(number, ct);
         }, ct);
         await Task.WhenAll(
-            RepeatAsync(Faults.Kills, 0.2, 2, r =>
-            {
-                slots[r.Next(slots.Count)].Kill();
-                return Task.CompletedTask;
-            }, storm.Token),
+            RepeatAsync(Faults.Kills, 0.2, 2, r => KillAsync(slots, r), storm.Token),
             RepeatAsync(Faults.ServerCrashes, 3, 8, _ => Task.FromResult(CrashServer()), storm.Token),
             RepeatAsync(Faults.Cuts, 0.1, 0.5, r => CutAsync(r, storm.Token), storm.Token),
             RepeatAsync(Faults.Freezes, 2, 6, r => slots[r.Next(slots.Count)].FreezeAsync(TimeSpan.FromSeconds(20 * r.NextDouble()), storm.Token), storm.Token),
@@ -148,6 +160,8 @@ internal sealed class ChaosRun(string connectionString, string? dataDirectory, C
         {
             await driver.InsistAsync(a => a.PostAsync($"/api/campaigns/{id}/retry-failed"), ct, HttpStatusCode.Accepted);
         }
+        // Of those that were stopped, every second one is sent to its end after all.
+        foreach (var id in (await IdsAsync("SELECT id FROM campaigns WHERE status = 8 ORDER BY id", ct)).Where((_, i) => i % 2 == 0)) await driver.RetryStoppedAsync(id, ct);
         return await HaveEndedAsync(driver, ct);
     }
 

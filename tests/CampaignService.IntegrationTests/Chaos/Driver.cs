@@ -34,10 +34,21 @@ internal sealed class Driver(Slot api, ChaosReport report)
         return subject;
     }
 
-    public async Task ScheduleAsync(Subject subject, DateTimeOffset at, CancellationToken ct)
+    public async Task ScheduleAsync(Subject subject, DateTimeOffset at, DateTimeOffset? stopAt, CancellationToken ct)
     {
         subject.ScheduledAt = at;
-        await InsistAsync(a => a.PostAsync($"/api/campaigns/{subject.Id}/schedule", new { scheduledAt = at }), ct, HttpStatusCode.OK);
+        // It may end before that.
+        if (stopAt is not null) subject.IsStopped = null;
+        await InsistAsync(a => a.PostAsync($"/api/campaigns/{subject.Id}/schedule", new { scheduledAt = at, stopAt }), ct, HttpStatusCode.OK);
+    }
+
+    /// <summary>Serves those whom a stop left out.</summary>
+    public async Task RetryStoppedAsync(string id, CancellationToken ct)
+    {
+        var subject = Subjects.Single(s => s.Id == id);
+        var body = new { include = new[] { "failed", "skipped" } };
+        var answer = await InsistAsync(a => a.PostAsync($"/api/campaigns/{id}/retry-failed", body), ct, HttpStatusCode.Accepted, HttpStatusCode.Conflict);
+        if (answer.Status == HttpStatusCode.Accepted) (subject.IsStopped, subject.HasEnded) = (false, false);
     }
 
     /// <summary>Does to one of the campaigns what can be done to it just now: sends, pauses, resumes or, rarely, stops it.</summary>
@@ -81,7 +92,7 @@ internal sealed class Driver(Slot api, ChaosReport report)
         }
     }
 
-    /// <summary>Calls until it is answered with one of these.</summary>
+    /// <summary>Calls until it is answered with one of these; an answer that means neither yes nor later ends the run.</summary>
     public async Task<Answer> InsistAsync(Func<Api, Task<Answer>> call, CancellationToken ct, params HttpStatusCode[] wanted)
     {
         while (true)
@@ -89,7 +100,7 @@ internal sealed class Driver(Slot api, ChaosReport report)
             var answer = await TryAsync(call, ct);
             if (answer is not null && wanted.Contains(answer.Status)) return answer;
             // 409: an earlier try whose answer was lost still holds the campaign.
-            Check(answer, "a call", HttpStatusCode.Conflict, HttpStatusCode.ServiceUnavailable);
+            if (answer is { Status: not (HttpStatusCode.Conflict or HttpStatusCode.ServiceUnavailable) }) throw new InvalidOperationException($"{(int)answer.Status}: {answer.Text}");
             await Wait.ForAsync(TimeSpan.FromMilliseconds(50), ct);
         }
     }

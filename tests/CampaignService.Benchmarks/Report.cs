@@ -29,7 +29,8 @@ internal static class Report
 
             Written by `scripts/bench --write`; to repeat: `scripts/bench`. A run that misses a floor ends with exit code 1. Absolute numbers
             belong to the machine; the ratios are what counts, because product and reference run **in the same run, on the same PostgreSQL,
-            in turn**, repetition by repetition, and each ratio is the median of five ratios.
+            in turn**, repetition by repetition, and each ratio is the median of five ratios. Figures in seconds or
+            milliseconds without a reference are limits, not comparisons.
 
             - {machine.Date}; {machine.Text}; PostgreSQL {bench.PostgresVersion}, .NET {Environment.Version}; load average at the start {machine.Load}.
             - Client, service and database share these cores. The database is the one that the service embeds, with its settings: durable,
@@ -51,6 +52,12 @@ internal static class Report
             - **Sending**: from before `POST …/send` until the batch has ended in the database, planning included.
             - **Whole**: upload and sending, one after the other, without a `CHECKPOINT` between.
             - **Memory**: `VmRSS` of the service, looked at every 50 ms.
+            - **Scheduled starts**: campaigns to 5 people each, from the time scheduled to the commit of the first delivery, by the database's clock.
+            - **Pause**: what was delivered last, by the database's clock, against the moment after the answer; feed rows are counted two seconds later.
+            - **A small one behind large ones**: from before its `POST …/send` until its batch has ended.
+            - **Two workers**: processes with the role worker and `Workers__Loops=1`; a third process answers HTTP. The second is frozen
+              (`SIGSTOP`) while the first is measured alone. All share the cores with the database.
+            - **Claims**: the statement and its commit, by four clients at once on the cores of the database; the time is wall time by claims of one client.
             - **Ready**: from the start of the process to the first 200 of `/health/ready`, the embedded database included.
 
             ## The references

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json;
 using CampaignService.IntegrationTests.Support;
 
 namespace CampaignService.IntegrationTests.Chaos;
@@ -85,7 +86,15 @@ internal sealed class Driver(Slot api, ChaosReport report)
         foreach (var subject in Subjects.Where(s => !s.HasEnded))
         {
             var campaign = await InsistAsync(a => a.GetAsync($"/api/campaigns/{subject.Id}"), ct, HttpStatusCode.OK);
-            var verb = campaign.StatusOfCampaign() switch { "draft" => "send", "paused" => "resume", "scheduled" or "sending" => null, _ => "" };
+            var verb = campaign.StatusOfCampaign() switch
+            {
+                "draft" => "send",
+                // What is paused is not stopped behind anybody's back, and cannot go on after its time either.
+                "paused" when campaign.Data.GetProperty("stopAt") is { ValueKind: JsonValueKind.String } stopAt && stopAt.GetDateTimeOffset() <= TimeProvider.System.GetUtcNow() => "stop",
+                "paused" => "resume",
+                "scheduled" or "sending" => null,
+                _ => "",
+            };
             if (verb == "") subject.HasEnded = true;
             // 409: a verb of a moment ago, whose answer was lost, was done by now.
             else if (verb is not null) await InsistAsync(a => a.PostAsync($"/api/campaigns/{subject.Id}/{verb}"), ct, HttpStatusCode.OK, HttpStatusCode.Accepted, HttpStatusCode.Conflict);

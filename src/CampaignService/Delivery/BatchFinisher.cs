@@ -18,8 +18,9 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, [FromKeyedService
         if (await HasOpenChunkAsync(db, batchId, ct)) return false;
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
 
-        // Who works on the batch is not waited for; the sweep comes round again. Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
-        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE SKIP LOCKED").FirstOrDefaultAsync(ct);
+        await db.Database.ExecuteSqlAsync($"SET LOCAL lock_timeout = '2s'", ct);
+        // Who works on the batch is waited for, but not for long: the caller has its next chunk leased. Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
+        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
         if (batch is null || await HasOpenChunkAsync(db, batchId, ct)) return false;
 
         var totals = (await BatchTotals.ReadAsync(db.Connection, [batchId], ct)).GetValueOrDefault(batchId) ?? BatchTotals.AllPending(0, []);

@@ -17,10 +17,8 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, [FromKeyedService
         // A first look without the lock: a worker on its way to its next chunk must not wait behind whoever holds the batch.
         if (await HasOpenChunkAsync(db, batchId, ct)) return false;
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
-
-        await db.Database.ExecuteSqlAsync($"SET LOCAL lock_timeout = '2s'", ct);
-        // Who works on the batch is waited for, but not for long: the caller has its next chunk leased. Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
-        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
+        // Lock first, look in a second statement: in one, a batch reopened while this waits for the lock would be ended with open chunks.
+        var batch = await LockAsync(db, batchId, ct);
         if (batch is null || await HasOpenChunkAsync(db, batchId, ct)) return false;
 
         var totals = (await BatchTotals.ReadAsync(db.Connection, [batchId], ct)).GetValueOrDefault(batchId) ?? BatchTotals.AllPending(0, []);
@@ -53,6 +51,20 @@ public sealed class BatchFinisher(IServiceScopeFactory scopes, [FromKeyedService
             {
                 log.LogError(e, "Batch {Batch} has nothing pending and could not be ended; trying again in a second", batchId);
             }
+        }
+    }
+
+    /// <returns>Null when it is not to be ended, or when somebody holds it for long: the caller has its next chunk leased, and the sweep comes round.</returns>
+    private static async Task<Batch?> LockAsync(CampaignsDb db, long batchId, CancellationToken ct)
+    {
+        await db.Database.ExecuteSqlAsync($"SET LOCAL lock_timeout = '2s'", ct);
+        try
+        {
+            return await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping}) FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
+        }
+        catch (Exception e) when (e.GetBaseException() is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable })
+        {
+            return null;
         }
     }
 

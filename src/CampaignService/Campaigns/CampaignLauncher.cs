@@ -54,8 +54,8 @@ public sealed class CampaignLauncher(CampaignsDb db, ICampaignSchedule schedule,
     }
 
     /// <summary>
-    /// Sets the clock to what the campaign waits for now, in the same transaction and as its last act: the clock is shared by all, and
-    /// held until the commit. It is not touched when nothing changed.
+    /// Sets the clock to what the campaign waits for now, in the same transaction. Call it right before the changes are saved and committed: the
+    /// clock is shared by all, and held until the commit. It is not touched when nothing changed.
     /// </summary>
     /// <param name="campaign">The campaign, changed and not yet saved.</param>
     /// <param name="transaction">The transaction.</param>

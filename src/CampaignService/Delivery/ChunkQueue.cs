@@ -76,11 +76,12 @@ public sealed class ChunkQueue([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
     {
         // chunks' key
         await using var command = source.CreateCommand("""
-            UPDATE chunks SET state = 1, lease_token = NULL, lease_until = NULL, starts = CASE WHEN $5 THEN least(starts, 2) ELSE greatest(starts - 1, 0) END
+            UPDATE chunks SET state = 1, lease_token = NULL, lease_until = NULL, starts = CASE WHEN $5 THEN least(starts, $6 - 1) ELSE greatest(starts - 1, 0) END
             WHERE batch_id = $1 AND no = $2 AND channel_no = $3 AND state = 2 AND lease_token = $4
             """);
         AddKey(command.Parameters, chunk);
         command.Parameters.Add(new() { Value = chunk.IsSuspect });
+        command.Parameters.Add(new() { Value = LeaseRescuer.MaxStarts });
         if (await command.ExecuteNonQueryAsync(ct) > 0) Telemetry.ChunkGivenBack();
     }
 

@@ -46,7 +46,7 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
         await using (var fence = new NpgsqlCommand("SELECT 1 FROM chunks WHERE lease_token = $1 FOR UPDATE", worker) { Parameters = { new() { Value = chunk.Token } } }) await fence.ExecuteScalarAsync();
 
         var pause = Api.PostAsync($"/api/campaigns/{id}/pause");
-        await WaitUntilAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0);
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0);
         Assert.False(pause.IsCompleted);
         await using (var close = new NpgsqlCommand("UPDATE chunks SET state = 4, base = 2, delivered = n, lease_token = NULL, lease_until = NULL WHERE lease_token = $1", worker) { Parameters = { new() { Value = chunk.Token } } })
         {
@@ -68,7 +68,7 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
         {
             var loops = Task.WhenAll(worker.DeliverAllAsync(CancellationToken.None), worker.DeliverAllAsync(CancellationToken.None));
             var closed = await service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE batch_id = $1 AND state = 4", batch);
-            await WaitUntilAsync(async () => loops.IsCompleted || await service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE batch_id = $1 AND state = 4", batch) > closed + 1);
+            await Eventually.HoldsAsync(async () => loops.IsCompleted || await service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE batch_id = $1 AND state = 4", batch) > closed + 1);
             var answer = await Api.PostAsync($"/api/campaigns/{id}/pause");
             if (answer.Status == HttpStatusCode.Conflict) break;
             var delivered = answer.Data.GetProperty("totals").GetProperty("delivered").GetInt64();
@@ -144,14 +144,7 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
     [Fact]
     public async Task What_was_skipped_for_a_disabled_channel_is_retried_only_once_that_is_enabled()
     {
-        var off = (await Api.PostAsync("/api/channels", new { name = $"Off {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
-        var on = (await Api.PostAsync("/api/channels", new { name = $"On {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
-        var template = (await Api.PostAsync("/api/templates", new
-        {
-            name = "Two channels",
-            status = "approved",
-            channels = new[] { new { channelType = "in_app", channelId = off, content = new { t = "a" } }, new { channelType = "in_app", channelId = on, content = new { t = "b" } } },
-        })).ShouldBe(HttpStatusCode.Created).Data.GetProperty("templateId").GetString()!;
+        var (template, off, _) = await Api.NewTwoChannelTemplateAsync();
         var id = await Api.NewCampaignAsync(template);
         await Api.PostAsync($"/api/campaigns/{id}/recipients", new { userIds = new[] { "a", "b" } });
         await Api.PutAsync($"/api/channels/{off}", new { enabled = false });
@@ -264,11 +257,5 @@ public sealed class ControlTests(TestService service) : IClassFixture<TestServic
                 throw new InvalidOperationException($"after the steps {string.Join(' ', steps)} of seed {seed}: {e.Message}", e);
             }
         }
-    }
-
-    private static async Task WaitUntilAsync(Func<Task<bool>> condition)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
-        while (!await condition()) limit.Token.ThrowIfCancellationRequested();
     }
 }

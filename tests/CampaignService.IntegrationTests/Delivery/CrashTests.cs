@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Text;
+using CampaignService.IntegrationTests.Chaos;
 using CampaignService.IntegrationTests.Support;
 using Npgsql;
 
@@ -38,10 +39,10 @@ public sealed class CrashTests
 
         using var last = await ServiceProcess.StartAsync(connectionString);
         // What the dead had leased is taken over when their leases have run out, after 15 s: this is the real time of it.
-        await WaitUntilAsync(async () => await ScalarAsync(db, leftBehind) == 0);
+        await Eventually.HoldsAsync(async () => await ScalarAsync(db, leftBehind) == 0);
         Assert.InRange(Stopwatch.GetElapsedTime(died), TimeSpan.Zero, TimeSpan.FromSeconds(30));
         await WaitForClosedChunksAsync(db, Chunks);
-        await WaitUntilAsync(async () => await ScalarAsync(db, "SELECT count(*) FROM campaigns WHERE status = 2") == 0);
+        await Eventually.HoldsAsync(async () => await ScalarAsync(db, "SELECT count(*) FROM campaigns WHERE status = 2") == 0);
         var campaign = await last.Api.CampaignAsync(id);
         Assert.Equal("completed", campaign.GetProperty("status").GetString());
         Assert.Equal(Recipients, campaign.GetProperty("totals").GetProperty("delivered").GetInt32());
@@ -74,7 +75,7 @@ public sealed class CrashTests
         Assert.Equal(1, await ScalarAsync(db, "SELECT count(*) FROM chunks WHERE state = 1"));
 
         using var worker = await ServiceProcess.StartAsync(connectionString, ("Roles", "worker"));
-        await WaitUntilAsync(async () => await ScalarAsync(db, "SELECT count(*) FROM campaigns WHERE status = 2") == 0);
+        await Eventually.HoldsAsync(async () => await ScalarAsync(db, "SELECT count(*) FROM campaigns WHERE status = 2") == 0);
         Assert.Equal("completed", (await api.Api.CampaignAsync(id)).GetProperty("status").GetString());
         (await worker.Api.GetAsync("/api/channels")).ShouldBe(HttpStatusCode.NotFound);
         (await worker.Api.GetAsync("/health/live")).ShouldBe(HttpStatusCode.OK);
@@ -115,7 +116,7 @@ public sealed class CrashTests
             _begun.SetResult();
             for (var i = 0; ; i++)
             {
-                await Task.Delay(100);
+                await Wait.ForAsync(TimeSpan.FromMilliseconds(100), CancellationToken.None);
                 await stream.WriteAsync(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"slow-{i}\n")));
                 await stream.FlushAsync();
             }
@@ -136,14 +137,7 @@ public sealed class CrashTests
     }
 
     private static Task WaitForClosedChunksAsync(NpgsqlDataSource db, int count) =>
-        WaitUntilAsync(async () => await ScalarAsync(db, "SELECT count(*) FROM chunks WHERE state = 4") >= count);
-
-    /// <summary>Asks the database again and again; each question is a round trip, so nothing is waited for by the clock.</summary>
-    private static async Task WaitUntilAsync(Func<Task<bool>> condition)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
-        while (!await condition()) limit.Token.ThrowIfCancellationRequested();
-    }
+        Eventually.HoldsAsync(async () => await ScalarAsync(db, "SELECT count(*) FROM chunks WHERE state = 4") >= count);
 
     private static async Task<long> ScalarAsync(NpgsqlDataSource db, string sql)
     {

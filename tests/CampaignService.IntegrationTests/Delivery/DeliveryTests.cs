@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 using CampaignService.Delivery;
 using CampaignService.IntegrationTests.Support;
@@ -13,7 +12,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task Every_recipient_gets_exactly_one_item_and_the_campaign_completes()
     {
-        var id = await SendAsync(await DraftAsync(4_500));
+        var id = await Api.SendingAsync(4_500);
         await service.DeliverAsync();
         await ShouldHaveServedEverybodyOnceAsync(id, 4_500);
         Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
@@ -22,7 +21,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task Many_workers_at_once_deliver_each_chunk_once()
     {
-        var ids = new[] { await SendAsync(await DraftAsync(9_000)), await SendAsync(await DraftAsync(9_000)) };
+        var ids = new[] { await Api.SendingAsync(9_000), await Api.SendingAsync(9_000) };
         var worker = service.Services.GetRequiredService<DeliveryWorker>();
         await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => worker.DeliverAllAsync(CancellationToken.None)));
         foreach (var id in ids) await ShouldHaveServedEverybodyOnceAsync(id, 9_000);
@@ -31,7 +30,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task The_last_of_several_workers_ends_the_campaign_without_a_sweep()
     {
-        var id = await SendAsync(await DraftAsync(9_000));
+        var id = await Api.SendingAsync(9_000);
         var worker = service.Services.GetRequiredService<DeliveryWorker>();
         await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => worker.DeliverAllAsync(CancellationToken.None)));
         Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
@@ -40,7 +39,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task The_ledger_balances_at_every_moment_of_sending()
     {
-        var id = await SendAsync(await DraftAsync(20_000, missing: 5));
+        var id = await Api.SendingAsync(20_000, missing: 5);
         var worker = service.Services.GetRequiredService<DeliveryWorker>();
         var sending = Task.WhenAll(worker.DeliverAllAsync(CancellationToken.None), worker.DeliverAllAsync(CancellationToken.None));
         var seen = 0;
@@ -59,7 +58,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task A_poison_recipient_is_skipped_with_its_reason_and_holds_nobody_up()
     {
-        var id = await SendAsync(await DraftAsync(2_500, missing: 3));
+        var id = await Api.SendingAsync(2_500, missing: 3);
         await service.DeliverAsync();
         var campaign = await Api.CampaignAsync(id);
         Assert.Equal("partially_failed", campaign.GetProperty("status").GetString());
@@ -70,7 +69,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         var message = skipped.Data[0].GetProperty("channels")[0];
         Assert.Equal("missing_variable", message.GetProperty("reason").GetString());
         Assert.Equal("name", message.GetProperty("detail").GetString());
-        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1 AND user_id = 'u000000'", await BatchOfAsync(id)));
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1 AND user_id = 'u000000'", await service.BatchOfAsync(id)));
 
         var reason = (await Api.GetAsync($"/api/campaigns/{id}/recipients/summary")).Data.GetProperty("reasons")[0];
         Assert.Equal(("skipped", "missing_variable", 3), (reason.GetProperty("status").GetString(), reason.GetProperty("reason").GetString(), reason.GetProperty("count").GetInt32()));
@@ -79,7 +78,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task When_nobody_can_be_served_the_campaign_failed()
     {
-        var id = await SendAsync(await DraftAsync(3, missing: 3));
+        var id = await Api.SendingAsync(3, missing: 3);
         await service.DeliverAsync();
         Assert.Equal("failed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
     }
@@ -90,7 +89,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         var template = await Api.NewTemplateAsync(new { title = "Look", picture = "{{photo}}" }, [new { key = "photo", type = "image" }]);
         var id = await Api.NewCampaignAsync(template);
         (await Api.UploadAsync(id, "user_id,photo\na,\"{\"\"url\"\":\"\"https://x.test/a.png\"\",\"\"width\"\":1,\"\"height\"\":2}\"\nb,not an image\nc,\n")).ShouldBe(HttpStatusCode.OK);
-        await SendAsync(id);
+        await Api.DoAsync(id, "send");
         await service.DeliverAsync();
         var entry = (await Api.GetAsync($"/api/campaigns/{id}/recipients/b")).Data;
         Assert.Equal("skipped", entry.GetProperty("status").GetString());
@@ -102,14 +101,14 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task A_chunk_whose_worker_died_is_taken_over_and_nobody_gets_it_twice()
     {
-        var id = await SendAsync(await DraftAsync(2_500));
+        var id = await Api.SendingAsync(2_500);
         var queue = service.Services.GetRequiredService<ChunkQueue>();
         var died = await queue.ClaimAsync(-1, CancellationToken.None);
         Assert.NotNull(died);
         await service.DeliverAsync();
         Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
 
-        await ExpireLeasesAsync();
+        await service.ExpireLeasesAsync();
         await service.DeliverAsync();
         await service.DeliverAsync();
         await ShouldHaveServedEverybodyOnceAsync(id, 2_500);
@@ -124,8 +123,8 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task A_chunk_that_kills_three_workers_is_set_aside_and_the_campaign_still_ends()
     {
-        var id = await SendAsync(await DraftAsync(2_500));
-        var batch = await BatchOfAsync(id);
+        var id = await Api.SendingAsync(2_500);
+        var batch = await service.BatchOfAsync(id);
         var queue = service.Services.GetRequiredService<ChunkQueue>();
         for (var death = 1; death <= LeaseRescuer.MaxStarts; death++)
         {
@@ -134,13 +133,11 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
             if (claim.IsSuspect)
             {
                 // Waiting to be alone is no start: a death then was not of this chunk's making.
-                await ExpireLeasesAsync();
-                await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+                await service.ExpireLeasesAsync();
                 claim = await queue.ClaimAsync(-1, CancellationToken.None);
                 Assert.True(await queue.BeginAloneAsync(claim!, CancellationToken.None));
             }
-            await ExpireLeasesAsync();
-            await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+            await service.ExpireLeasesAsync();
         }
         await service.DeliverAsync();
         var campaign = await Api.CampaignAsync(id);
@@ -154,7 +151,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task A_death_between_the_last_chunk_and_the_end_is_made_good_by_the_sweep()
     {
-        var id = await SendAsync(await DraftAsync(10));
+        var id = await Api.SendingAsync(10);
         var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
         await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: false, CancellationToken.None);
         Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
@@ -165,18 +162,11 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task Recipients_on_a_disabled_channel_are_reported_and_the_others_are_served()
     {
-        var off = (await Api.PostAsync("/api/channels", new { name = $"Off {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
-        var on = (await Api.PostAsync("/api/channels", new { name = $"On {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
-        var template = (await Api.PostAsync("/api/templates", new
-        {
-            name = "Two channels",
-            status = "approved",
-            channels = new[] { new { channelType = "in_app", channelId = off, content = new { t = "a" } }, new { channelType = "in_app", channelId = on, content = new { t = "b" } } },
-        })).ShouldBe(HttpStatusCode.Created).Data.GetProperty("templateId").GetString()!;
+        var (template, off, _) = await Api.NewTwoChannelTemplateAsync();
         var id = await Api.NewCampaignAsync(template);
         await Api.PostAsync($"/api/campaigns/{id}/recipients", new { userIds = new[] { "a", "b", "c" } });
         (await Api.PutAsync($"/api/channels/{off}", new { enabled = false })).ShouldBe(HttpStatusCode.OK);
-        await SendAsync(id);
+        await Api.DoAsync(id, "send");
         await service.DeliverAsync();
 
         var campaign = await Api.CampaignAsync(id);
@@ -194,21 +184,20 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task A_realtime_campaign_goes_ahead_of_bulk_and_a_new_campaign_does_not_queue_up_behind_old_ones()
     {
-        var old = await SendAsync(await DraftAsync(6_100));
-        var young = await SendAsync(await DraftAsync(2_100));
+        var old = await Api.SendingAsync(6_100);
+        var young = await Api.SendingAsync(2_100);
         var urgent = await Api.NewCampaignAsync(variables: new { name = "all" }, deliveryMode: "realtime");
         await Api.PostAsync($"/api/campaigns/{urgent}/recipients", new { userIds = new[] { "x" } });
-        await SendAsync(urgent);
+        await Api.DoAsync(urgent, "send");
 
         var queue = service.Services.GetRequiredService<ChunkQueue>();
         var order = new List<long>();
         while (await queue.ClaimAsync(-1, CancellationToken.None) is { } claim) order.Add(claim.BatchId);
         // Every fourth claim looks for bulk first, so that a flood of direct sends cannot bring that to a stop.
-        Assert.Contains(await BatchOfAsync(urgent), order.Take(2));
-        Assert.Contains(await BatchOfAsync(young), order.Take(3));
+        Assert.Contains(await service.BatchOfAsync(urgent), order.Take(2));
+        Assert.Contains(await service.BatchOfAsync(young), order.Take(3));
         Assert.Equal(7, order.Count);
-        await ExpireLeasesAsync();
-        await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+        await service.ExpireLeasesAsync();
         await service.DeliverAsync();
         await ShouldHaveServedEverybodyOnceAsync(old, 6_100);
     }
@@ -224,7 +213,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task Every_row_of_a_file_is_read_in_its_users_feed_with_its_own_text()
     {
-        var id = await SendAsync(await DraftAsync(250));
+        var id = await Api.SendingAsync(250);
         await service.DeliverAsync();
         for (var i = 0; i < 250; i++) await ShouldReadAsync(id, i);
     }
@@ -232,7 +221,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task A_hundred_thousand_rows_arrive_in_a_hundred_thousand_feeds()
     {
-        var id = await SendAsync(await DraftAsync(100_000));
+        var id = await Api.SendingAsync(100_000);
         var worker = service.Services.GetRequiredService<DeliveryWorker>();
         await Task.WhenAll(worker.DeliverAllAsync(CancellationToken.None), worker.DeliverAllAsync(CancellationToken.None));
         await ShouldHaveServedEverybodyOnceAsync(id, 100_000);
@@ -243,17 +232,16 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     [Fact]
     public async Task Work_goes_on_while_somebody_holds_the_batch()
     {
-        var id = await SendAsync(await DraftAsync(6_000));
+        var id = await Api.SendingAsync(6_000);
         await using var connection = await service.Db.OpenConnectionAsync();
         await using var transaction = await connection.BeginTransactionAsync();
-        await using var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await BatchOfAsync(id) } } };
+        await using var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await service.BatchOfAsync(id) } } };
         await hold.ExecuteScalarAsync();
         var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
         Assert.NotNull((await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: true, CancellationToken.None)).Next);
         Assert.False(await service.Services.GetRequiredService<BatchFinisher>().TryFinishAsync(chunk!.BatchId, CancellationToken.None));
         await transaction.RollbackAsync();
-        await ExpireLeasesAsync();
-        await service.Services.GetRequiredService<LeaseRescuer>().RescueAsync(CancellationToken.None);
+        await service.ExpireLeasesAsync();
         await service.DeliverAsync();
     }
 
@@ -264,30 +252,9 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         Assert.Equal(($"Hello Name {recipient}", $"How is Town {recipient}?"), (content.GetProperty("title").GetString(), content.GetProperty("body").GetString()));
     }
 
-    /// <summary>A draft with so many recipients; the first few lack the required name.</summary>
-    private async Task<string> DraftAsync(int recipients, int missing = 0)
-    {
-        var id = await Api.NewCampaignAsync();
-        var csv = new System.Text.StringBuilder("user_id,name,city\n");
-        for (var i = 0; i < recipients; i++) csv.Append(CultureInfo.InvariantCulture, $"u{i:000000},{(i < missing ? "" : $"Name {i}")},Town {i}\n");
-        (await Api.UploadAsync(id, csv.ToString())).ShouldBe(HttpStatusCode.OK);
-        return id;
-    }
-
-    private async Task<string> SendAsync(string id)
-    {
-        (await Api.PostAsync($"/api/campaigns/{id}/send")).ShouldBe(HttpStatusCode.Accepted);
-        return id;
-    }
-
-    private Task<long> BatchOfAsync(string id) => service.ScalarAsync<long>("SELECT batch_id FROM campaigns WHERE id = $1", id);
-
-    private Task<int> ExpireLeasesAsync() => service.ScalarAsync<int>(
-        "WITH expired AS (UPDATE chunks SET lease_until = clock_timestamp() - interval '1 second' WHERE state = 2 RETURNING 1) SELECT count(*)::int FROM expired");
-
     private async Task ShouldHaveServedEverybodyOnceAsync(string id, int recipients)
     {
-        var batch = await BatchOfAsync(id);
+        var batch = await service.BatchOfAsync(id);
         Assert.Equal(recipients, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1", batch));
         // Every recipient has one item, and it holds that recipient's own values.
         Assert.Equal(recipients, await service.ScalarAsync<long>(

@@ -21,7 +21,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task After_an_outage_longer_than_the_limit_what_was_sending_is_paused_as_late_before_anything_is_handed_out()
     {
-        var (old, young) = (await SendingAsync(2_500), await SendingAsync(2_500));
+        var (old, young) = (await Api.SendingAsync(2_500), await Api.SendingAsync(2_500));
         await ExecuteAsync("UPDATE delivery_pulse SET at = clock_timestamp() - interval '3 hours'");
         await ExecuteAsync("UPDATE batches SET progress_at = clock_timestamp() - interval '2 hours' WHERE id = $1", await _service.BatchOfAsync(old));
 
@@ -41,7 +41,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task In_a_restored_copy_everything_that_was_sending_or_scheduled_is_paused_until_somebody_resumes_it()
     {
-        var (sending, scheduled) = (await SendingAsync(2_500), await Api.DraftAsync(2));
+        var (sending, scheduled) = (await Api.SendingAsync(2_500), await Api.DraftAsync(2));
         await Api.DoAsync(scheduled, "schedule", new { scheduledAt = "2099-01-01T00:00:00Z" });
         var draft = await Api.DraftAsync(1);
         await ExecuteAsync("UPDATE delivery_pulse SET system_identifier = 1, at = clock_timestamp() - interval '1 minute'");
@@ -66,7 +66,7 @@ public sealed class PulseTests : IAsyncLifetime
     public async Task Another_timeline_is_another_copy_too()
     {
         Assert.Equal(await _service.ScalarAsync<string>("SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint()"), await _service.ScalarAsync<string>("SELECT lower(timeline) FROM delivery_pulse"));
-        var id = await SendingAsync(2);
+        var id = await Api.SendingAsync(2);
         await ExecuteAsync("UPDATE delivery_pulse SET timeline = '00000000'");
         await _service.DeliverAsync();
         Assert.Equal("restored", await Api.ReasonAsync(id));
@@ -75,7 +75,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task A_dump_restored_into_another_database_of_the_same_server_is_a_copy_too()
     {
-        var id = await SendingAsync(2);
+        var id = await Api.SendingAsync(2);
         await ExecuteAsync("UPDATE delivery_pulse SET database_oid = 1");
         await _service.DeliverAsync();
         Assert.Equal("restored", await Api.ReasonAsync(id));
@@ -84,7 +84,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task A_batch_of_which_only_the_end_was_missing_is_ended_and_not_late()
     {
-        var id = await SendingAsync(2);
+        var id = await Api.SendingAsync(2);
         await _service.DeliverOneAsync();
         await ExecuteAsync("UPDATE delivery_pulse SET at = clock_timestamp() - interval '3 hours'");
         await ExecuteAsync("UPDATE batches SET progress_at = clock_timestamp() - interval '3 hours' WHERE id = $1", await _service.BatchOfAsync(id));
@@ -96,7 +96,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task A_batch_that_a_request_works_on_does_not_keep_the_others_from_being_delivered()
     {
-        var (late, other) = (await SendingAsync(2), await SendingAsync(2));
+        var (late, other) = (await Api.SendingAsync(2), await Api.SendingAsync(2));
         await ExecuteAsync("UPDATE batches SET progress_at = clock_timestamp() - interval '2 hours' WHERE id = $1", await _service.BatchOfAsync(late));
         await using var connection = await _service.Db.OpenConnectionAsync();
         await using var transaction = await connection.BeginTransactionAsync();
@@ -108,7 +108,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task Sending_on_keeps_a_batch_from_being_late()
     {
-        var batch = await _service.BatchOfAsync(await SendingAsync(4_500));
+        var batch = await _service.BatchOfAsync(await Api.SendingAsync(4_500));
         await ExecuteAsync("UPDATE batches SET progress_at = clock_timestamp() - interval '59 minutes' WHERE id = $1", batch);
         // Two other worker processes: what counts is that somebody closed a chunk, not that somebody is there.
         var (idle, busy) = (AnotherProcess(), AnotherProcess());
@@ -122,7 +122,7 @@ public sealed class PulseTests : IAsyncLifetime
     [Fact]
     public async Task What_a_process_noted_before_an_outage_does_not_count_as_progress_after_it()
     {
-        var id = await SendingAsync(4_500);
+        var id = await Api.SendingAsync(4_500);
         var batch = await _service.BatchOfAsync(id);
         var frozen = AnotherProcess();
         frozen.Progressed(batch);
@@ -136,7 +136,7 @@ public sealed class PulseTests : IAsyncLifetime
     public async Task Work_that_is_due_and_stands_still_is_a_red_detail_of_health_and_goes_green_when_it_moves()
     {
         var watchdog = _service.Services.GetRequiredService<Watchdog>();
-        var (sending, scheduled) = (await SendingAsync(3), await Api.DraftAsync(1));
+        var (sending, scheduled) = (await Api.SendingAsync(3), await Api.DraftAsync(1));
         await Api.DoAsync(scheduled, "schedule", new { scheduledAt = "2099-01-01T00:00:00Z" });
         await watchdog.LookAsync(CancellationToken.None);
         Assert.Equal(HealthStatus.Healthy, (await watchdog.CheckHealthAsync(new HealthCheckContext())).Status);
@@ -161,13 +161,6 @@ public sealed class PulseTests : IAsyncLifetime
         await _service.DeliverAsync();
         await watchdog.LookAsync(CancellationToken.None);
         Assert.Equal("Healthy", (await Api.GetAsync("/health/ready")).Json.GetProperty("status").GetString());
-    }
-
-    private async Task<string> SendingAsync(int recipients)
-    {
-        var id = await Api.DraftAsync(recipients);
-        await Api.DoAsync(id, "send");
-        return id;
     }
 
     private async Task ExecuteAsync(string sql, params object[] parameters)

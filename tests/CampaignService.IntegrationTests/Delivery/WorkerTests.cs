@@ -22,7 +22,7 @@ public sealed class WorkerTests : IAsyncLifetime
     [Fact]
     public async Task A_chunk_that_killed_two_workers_runs_alone_the_third_time()
     {
-        var id = await SendingAsync(20_000);
+        var id = await Api.SendingAsync(20_000);
         await ExecuteAsync("""
             CREATE TABLE seen (no int, others bigint);
             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -43,12 +43,12 @@ public sealed class WorkerTests : IAsyncLifetime
     [Fact]
     public async Task Asked_to_stop_a_worker_gives_back_what_it_cannot_finish_within_ten_seconds()
     {
-        var id = await SendingAsync(4_500);
+        var id = await Api.SendingAsync(4_500);
         await using var blocker = await _service.Db.OpenConnectionAsync();
         await using var transaction = await blocker.BeginTransactionAsync();
         await using (var block = new NpgsqlCommand("LOCK TABLE feed_items IN EXCLUSIVE MODE", blocker)) await block.ExecuteNonQueryAsync();
         await Worker.StartAsync(CancellationToken.None);
-        await WaitUntilAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'campaigns-worker' AND wait_event_type = 'Lock'") > 0);
+        await Eventually.HoldsAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'campaigns-worker' AND wait_event_type = 'Lock'") > 0);
 
         var start = Stopwatch.GetTimestamp();
         await Worker.StopAsync(CancellationToken.None);
@@ -63,9 +63,9 @@ public sealed class WorkerTests : IAsyncLifetime
     [Fact]
     public async Task Asked_to_stop_a_worker_finishes_the_chunk_at_hand_and_takes_no_other()
     {
-        var id = await SendingAsync(200_000);
+        var id = await Api.SendingAsync(100_000);
         await Worker.StartAsync(CancellationToken.None);
-        await WaitUntilAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE state = 4") > 0);
+        await Eventually.HoldsAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE state = 4") > 0);
         await Worker.StopAsync(CancellationToken.None);
         Assert.Equal(0, await _service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE state = 2 OR starts > 0"));
         Assert.Equal("sending", await Api.StatusAsync(id));
@@ -74,13 +74,13 @@ public sealed class WorkerTests : IAsyncLifetime
     [Fact]
     public async Task A_chunk_whose_connection_was_cut_is_given_back_and_does_not_wait_for_its_lease()
     {
-        var id = await SendingAsync(2_500);
+        var id = await Api.SendingAsync(2_500);
         await using var blocker = await _service.Db.OpenConnectionAsync();
         await using var transaction = await blocker.BeginTransactionAsync();
         await using (var block = new NpgsqlCommand("LOCK TABLE feed_items IN EXCLUSIVE MODE", blocker)) await block.ExecuteNonQueryAsync();
         var turn = Worker.DeliverAllAsync(CancellationToken.None);
         const string waiting = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'campaigns-worker' AND wait_event_type = 'Lock'";
-        await WaitUntilAsync(async () => await _service.ScalarAsync<long>($"SELECT count(*) {waiting}") > 0);
+        await Eventually.HoldsAsync(async () => await _service.ScalarAsync<long>($"SELECT count(*) {waiting}") > 0);
         await _service.ScalarAsync<bool>($"SELECT pg_terminate_backend(pid) {waiting}");
         await Assert.ThrowsAnyAsync<NpgsqlException>(() => turn);
         await transaction.RollbackAsync();
@@ -123,10 +123,10 @@ public sealed class WorkerTests : IAsyncLifetime
         using var deaf = ActivatorUtilities.CreateInstance<DeliveryWorker>(_service.Services, new WorkSignal(TimeProvider.System));
         var id = await Api.DraftAsync(3);
         await deaf.StartAsync(CancellationToken.None);
-        await WaitUntilAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'campaigns-worker'") > 0);
+        await Eventually.HoldsAsync(async () => await _service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'campaigns-worker'") > 0);
         var start = Stopwatch.GetTimestamp();
         await Api.DoAsync(id, "send");
-        await WaitUntilAsync(async () => await Api.StatusAsync(id) == "completed");
+        await Eventually.HoldsAsync(async () => await Api.StatusAsync(id) == "completed");
         Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, TimeSpan.FromSeconds(2.5));
         await deaf.StopAsync(CancellationToken.None);
     }
@@ -134,10 +134,10 @@ public sealed class WorkerTests : IAsyncLifetime
     [Fact]
     public async Task A_small_campaign_behind_four_large_ones_is_done_after_a_few_chunks()
     {
-        for (var i = 0; i < 4; i++) await SendingAsync(40_000);
+        for (var i = 0; i < 4; i++) await Api.SendingAsync(40_000);
         // The large ones are well under way.
         for (var i = 0; i < 10; i++) await _service.DeliverOneAsync();
-        var small = await SendingAsync(10);
+        var small = await Api.SendingAsync(10);
         var turns = 0;
         for (; await Api.StatusAsync(small) == "sending"; turns++)
         {
@@ -166,32 +166,9 @@ public sealed class WorkerTests : IAsyncLifetime
         Assert.Equal([9, 9, 9], served.GroupBy(app => app).Select(g => g.Count()));
     }
 
-    private async Task<string> SendingAsync(int recipients)
-    {
-        string? id = null;
-        // A file holds 100,000 at most.
-        for (var part = 0; part < recipients; part += 100_000)
-        {
-            if (id is null) id = await Api.DraftAsync(Math.Min(recipients, 100_000));
-            else
-            {
-                await _service.ScalarAsync<int>($"WITH more AS (INSERT INTO recipients SELECT batch_id, 'v' || user_id, vars FROM recipients WHERE batch_id = {await _service.BatchOfAsync(id)} RETURNING 1) SELECT count(*)::int FROM more");
-                await _service.ScalarAsync<int>($"UPDATE batches SET total = total * 2 WHERE id = {await _service.BatchOfAsync(id)} RETURNING total");
-            }
-        }
-        await Api.DoAsync(id!, "send");
-        return id!;
-    }
-
     private async Task ExecuteAsync(string sql)
     {
         await using var command = _service.Db.CreateCommand(sql);
         await command.ExecuteNonQueryAsync();
-    }
-
-    private static async Task WaitUntilAsync(Func<Task<bool>> condition)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
-        while (!await condition()) limit.Token.ThrowIfCancellationRequested();
     }
 }

@@ -19,6 +19,28 @@ public static class Campaigning
         return id;
     }
 
+    /// <summary>The same, sent.</summary>
+    public static async Task<string> SendingAsync(this Api api, int recipients, int missing = 0)
+    {
+        var id = await api.DraftAsync(recipients, missing);
+        await api.DoAsync(id, "send");
+        return id;
+    }
+
+    /// <summary>An approved template on two channels of its own.</summary>
+    public static async Task<(string TemplateId, string Off, string On)> NewTwoChannelTemplateAsync(this Api api)
+    {
+        var off = (await api.PostAsync("/api/channels", new { name = $"Off {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
+        var on = (await api.PostAsync("/api/channels", new { name = $"On {Guid.NewGuid():N}", type = "in_app" })).Data.GetProperty("channelId").GetString()!;
+        var template = await api.PostAsync("/api/templates", new
+        {
+            name = "Two channels",
+            status = "approved",
+            channels = new[] { new { channelType = "in_app", channelId = off, content = new { t = "a" } }, new { channelType = "in_app", channelId = on, content = new { t = "b" } } },
+        });
+        return (template.ShouldBe(HttpStatusCode.Created).Data.GetProperty("templateId").GetString()!, off, on);
+    }
+
     /// <summary>Calls a verb and gives the campaign as it answers.</summary>
     public static async Task<System.Text.Json.JsonElement> DoAsync(this Api api, string id, string verb, object? body = null)
     {

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using CampaignService.Hosting;
 
 namespace CampaignService.IntegrationTests.Support;
@@ -17,8 +19,13 @@ internal sealed class TestFolder : IDisposable
         if (!await ServerAccount.Current().CanEnterAsync(root, CancellationToken.None))
             root = "/tmp";
         root = Path.Combine(root, "campaigns-tests-" + Environment.UserName);
+        // A folder that is being made has no lock yet: the process in its name tells.
+        HashSet<string> alive = [.. Process.GetProcesses().Select(process => process.Id.ToString(CultureInfo.InvariantCulture))];
         foreach (string left in Directory.Exists(root) ? Directory.GetDirectories(root) : [])
-            DeleteUnlessAlive(left);
+        {
+            if (!alive.Contains(Path.GetFileName(left).Split('-')[0]))
+                DeleteUnlessAlive(left);
+        }
 
         var files = new ClusterFiles(Path.Combine(root, $"{Environment.ProcessId}-{Guid.NewGuid():N}", "run"));
         files.MakeHome(passable: true);

@@ -7,7 +7,7 @@ namespace CampaignService.Benchmarks;
 /// <summary>The database that product and references share, and the files; everything goes when it is disposed.</summary>
 internal sealed class Bench : IAsyncDisposable
 {
-    public const int Rows = 100_000, ManyRows = 1_000_000;
+    public const int Rows = 100_000, ManyRows = 1_000_000, WarmUps = 5;
 
     private readonly EmbeddedPostgres _postgres;
 
@@ -65,7 +65,7 @@ internal sealed class Bench : IAsyncDisposable
         Folder.Dispose();
     }
 
-    /// <summary>Starts the service on the shared database and lets it run twice unmeasured: its code is compiled while it runs.</summary>
+    /// <summary>Starts the service on the shared database and lets it run a few times unmeasured: its code is compiled while it runs.</summary>
     public async Task<(ServiceProcess Service, Product Product)> StartServiceAsync(int maxRows, CancellationToken ct)
     {
         var service = await ServiceProcess.StartAsync(Folder, new()
@@ -79,7 +79,7 @@ internal sealed class Bench : IAsyncDisposable
         {
             await product.PrepareAsync(ct);
             if (!await Db.ScalarAsync<bool>("SELECT to_regclass('reference_feed') IS NOT NULL", ct)) await References.CreateAsync(ct);
-            for (var i = 0; i < 2; i++)
+            for (var i = 0; i < WarmUps; i++)
             {
                 var campaign = await product.DraftAsync(ct);
                 await product.UploadAsync(campaign, File, ct);
@@ -103,6 +103,7 @@ internal sealed class Bench : IAsyncDisposable
         ["ConnectionStrings__Campaigns"] = _postgres.ConnectionString,
         ["Roles"] = roles,
         ["Workers__Loops"] = $"{loops}",
+        ["Limits__MaxCsvRows"] = $"{ManyRows}",
     }, ct);
 
     /// <summary>The pool that a worker with so many loops has.</summary>

@@ -32,7 +32,7 @@ internal static class Report
             in turn**, repetition by repetition, and each ratio is the median of five ratios. Figures in seconds or
             milliseconds without a reference are limits, not comparisons.
 
-            - {machine.Date}; {machine.Text}; PostgreSQL {bench.PostgresVersion}, .NET {Environment.Version}; load average at the start {machine.Load}.
+            - {machine.Date}; {machine.Text}; PostgreSQL {bench.PostgresVersion}, .NET {Environment.Version}; load average at the start {machine.Load}; {machine.Stolen} of the time of the cores was taken by others on the host meanwhile.
             - Client, service and database share these cores. The database is the one that the service embeds, with its settings: durable,
               everything that is committed is synced.
 
@@ -42,7 +42,7 @@ internal static class Report
 
             ## How it is measured
 
-            The service is a process of its own from the Release build, driven over HTTP. It is warmed up by two unmeasured campaigns, and each
+            The service is a process of its own from the Release build, driven over HTTP. It is warmed up by five unmeasured campaigns, and each
             figure by one unmeasured repetition of both sides. A `CHECKPOINT` precedes every timed run on both sides; tables are emptied between
             repetitions, outside the timed part. After each sending everything is counted: a feed row for each recipient, and no user twice.
             What was uploaded or copied is counted, too, before it is sent: outside the timed part, but it leaves both sides' rows in memory.
@@ -55,8 +55,8 @@ internal static class Report
             - **Scheduled starts**: campaigns to 5 people each, from the time scheduled to the commit of the first delivery, by the database's clock.
             - **Pause**: what was delivered last, by the database's clock, against the moment after the answer; feed rows are counted two seconds later.
             - **A small one behind large ones**: from before its `POST …/send` until its batch has ended.
-            - **Two workers**: processes with the role worker and `Workers__Loops=1`; a third process answers HTTP. The second is frozen
-              (`SIGSTOP`) while the first is measured alone. All share the cores with the database.
+            - **Two workers**: processes with the role worker and `Workers__Loops=1`; a third process answers HTTP. Both have
+              delivered five campaigns together before; the second is frozen (`SIGSTOP`) while the first is measured alone. All share the cores with the database.
             - **Claims**: the statement and its commit, by four clients at once on the cores of the database; the time is wall time by claims of one client.
             - **Ready**: from the start of the process to the first 200 of `/health/ready`, the embedded database included.
 
@@ -95,6 +95,18 @@ internal static class Report
 /// <summary>Where and when the run took place.</summary>
 internal sealed record Machine(string Date, string Text, string Load)
 {
+    private readonly (double Stolen, double All) _start = CoreTime();
+
+    /// <summary>How much of the cores' time since the start a hypervisor gave to others.</summary>
+    public string Stolen
+    {
+        get
+        {
+            var (stolen, all) = CoreTime();
+            return ((stolen - _start.Stolen) / Math.Max(1, all - _start.All)).ToString("0.0%", CultureInfo.InvariantCulture);
+        }
+    }
+
     public static Machine Current()
     {
         var cpu = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[1] ?? "unknown processor";
@@ -102,5 +114,11 @@ internal sealed record Machine(string Date, string Text, string Load)
         return new Machine(TimeProvider.System.GetUtcNow().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
             $"{Environment.ProcessorCount} cores ({cpu}), {memory} GiB, {RuntimeInformation.OSDescription}",
             string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ')[..3]));
+    }
+
+    private static (double Stolen, double All) CoreTime()
+    {
+        var ticks = File.ReadLines("/proc/stat").First().Split(' ', StringSplitOptions.RemoveEmptyEntries)[1..9].Select(n => double.Parse(n, CultureInfo.InvariantCulture)).ToArray();
+        return (ticks[7], ticks.Sum());
     }
 }

@@ -1,6 +1,8 @@
 using CampaignService.Campaigns;
+using CampaignService.Channels;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Notifications;
 using CampaignService.Scheduling;
 using CampaignService.Templates;
 using Microsoft.Extensions.Options;
@@ -18,7 +20,7 @@ public static class Modules
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
         services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>();
-        services.AddScoped<TemplateAuthor>();
+        services.AddSingleton<ContentChanges>().AddSingleton<SendableTemplates>().AddScoped<TemplateAuthor>();
 
         services.AddOptions<WorkerSettings>().BindConfiguration("Workers").ValidateDataAnnotations().ValidateOnStart();
         services.AddKeyedSingleton(DeliveryPool.Key, (provider, _) => DeliveryPool.Create(connectionString, provider.GetRequiredService<IOptions<WorkerSettings>>().Value.ActualLoops));
@@ -27,6 +29,9 @@ public static class Modules
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
         services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
+
+        services.AddSingleton<NotificationStore>().AddSingleton<NotificationWriter>().AddSingleton<IFeedSources, NotificationSources>();
+        services.AddScoped<NotificationSender>().AddScoped<NotificationControl>().AddScoped<NotificationViews>().AddScoped<IBatchOwner, NotificationOutcome>();
 
         services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignImport>();

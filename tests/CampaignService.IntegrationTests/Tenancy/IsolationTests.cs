@@ -115,6 +115,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         await service.DeliverAsync();
         var draft = await service.Api.NewCampaignAsync(slug, new { name = "all" });
         (await service.Api.PostAsync($"/api/campaigns/{draft}/recipients", new { userIds = new[] { "ann" } })).ShouldBe(HttpStatusCode.Created);
+        var notification = (await service.Api.PostAsync("/api/notifications/messages", new { templateId = slug, receivers = new[] { "ann" } })).ShouldBe(HttpStatusCode.OK).Data;
         var item = await service.ScalarAsync<long>("SELECT id FROM feed_items WHERE user_id = 'ann' ORDER BY id DESC LIMIT 1");
         return new Ours(
             new()
@@ -122,6 +123,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
                 ["channels"] = [Text(channel, "id"), Text(channel, "channelId")],
                 ["templates"] = [Text(template, "id"), slug],
                 ["campaigns"] = [sent, draft],
+                ["notifications"] = [Text(notification, "notificationId")],
                 ["notification-feed"] = [Ids.FromNumber(Ids.FeedItem, item)],
             },
             new() { ["userId"] = "ann" });

@@ -41,7 +41,7 @@ public sealed class SendNotification
             // More than the limit is refused with a code of its own, when all else is well; beside other faults it is one of them.
             RuleFor(b => b.Receivers).Must(r => r is null || r.Count <= MaxReceivers).WithMessage(b => $"may hold at most {MaxReceivers:N0}, this has {b.Receivers.Count:N0}").When(b => string.IsNullOrEmpty(b.TemplateId));
             RuleFor(b => b.Receivers).Must(r => r is null || r.Count > 0).WithMessage("must hold 1 to 10,000 user ids, this has none")
-                .DependentRules(() => RuleForEach(b => b.Receivers).UserId().When(b => b.Receivers.Count <= MaxReceivers));
+                .DependentRules(() => RuleForEach(b => b.Receivers).UserId().When(b => b.Receivers is { Count: <= MaxReceivers }));
             RuleFor(b => b.Variables).Custom((variables, context) =>
             {
                 foreach (var fault in FaultsIn(variables, context.InstanceToValidate.Receivers).Take(JsonFaults.MaxFaults)) context.AddFailure(fault.Path, fault.Message);

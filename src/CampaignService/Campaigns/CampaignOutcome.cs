@@ -10,7 +10,7 @@ namespace CampaignService.Campaigns;
 public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedule schedule, TimeProvider clock) : IBatchOwner
 {
     /// <summary>Skips for these reasons do not count against the outcome: the recipient was meant to be left out.</summary>
-    private static readonly HashSet<string> Neutral = ["stopped", "suppressed", "opted_out", "already_received"];
+    private static readonly HashSet<string> Neutral = ["stopped", "suppressed", "opted_out", "already_received", ErasedRecipient.Reason];
 
     public BatchKind Kind => BatchKind.Campaign;
 

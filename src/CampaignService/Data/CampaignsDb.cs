@@ -3,6 +3,7 @@ using CampaignService.Channels;
 using CampaignService.Delivery;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 
@@ -17,6 +18,10 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
     public DbSet<App> Apps => Set<App>();
 
     public DbSet<ApiKey> ApiKeys => Set<ApiKey>();
+
+    public DbSet<AppUser> Users => Set<AppUser>();
+
+    public DbSet<Device> Devices => Set<Device>();
 
     public DbSet<Channel> Channels => Set<Channel>();
 

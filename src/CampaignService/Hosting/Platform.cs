@@ -3,6 +3,7 @@ using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using FluentValidation;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authorization;
@@ -42,7 +43,8 @@ public static class Platform
         // AddAuthentication would also bring data protection, whose keys nothing here uses and which costs start-up time.
         services.AddAuthenticationCore(options => options.DefaultScheme = ApiKeyAuthentication.SchemeName).AddWebEncoders();
         new AuthenticationBuilder(services)
-            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, null)
+            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, options => options.ForwardDefaultSelector = UserTokenAuthentication.SchemeOf)
+            .AddScheme<AuthenticationSchemeOptions, UserTokenAuthentication>(UserTokenAuthentication.SchemeName, null)
             .AddScheme<AuthenticationSchemeOptions, OperatorAuthentication>(OperatorAuthentication.SchemeName, null);
         services.AddAuthorization();
         services.AddSingleton<IAuthorizationHandler, ScopeCheck>();
@@ -145,7 +147,13 @@ public sealed class LoadedSecrets(NpgsqlDataSource source)
 {
     public byte[] Cursors { get; private set; } = [];
 
-    public async Task LoadAsync(CancellationToken ct) => Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+    public byte[] UserTokens { get; private set; } = [];
+
+    public async Task LoadAsync(CancellationToken ct)
+    {
+        Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+        UserTokens = await SharedSecrets.GetOrMakeAsync(source, "user tokens", ct);
+    }
 }
 
 /// <summary>Measures the database's clock again every 30 s: this machine's may drift.</summary>

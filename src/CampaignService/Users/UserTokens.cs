@@ -51,7 +51,8 @@ public sealed class UserTokens(byte[] secret, NpgsqlDataSource source, TimeProvi
     {
         if (!token.StartsWith(Prefix, StringComparison.Ordinal) || !Base64Url.IsValid(token.AsSpan(Prefix.Length))) return null;
         var bytes = Base64Url.DecodeFromChars(token.AsSpan(Prefix.Length));
-        if (bytes.Length < TagLength + HeadLength) return null;
+        // Only as Issue writes it: base64url as such would also take padding, white space and loose bits at the end.
+        if (bytes.Length < TagLength + HeadLength || Base64Url.EncodeToString(bytes) != token[Prefix.Length..]) return null;
         var body = bytes.AsMemory(TagLength);
         if (!CryptographicOperations.FixedTimeEquals(bytes.AsSpan(0, TagLength), HMACSHA256.HashData(secret, body.Span))) return null;
         var (issued, expires) = (TimeAt(body, 4), TimeAt(body, 12));

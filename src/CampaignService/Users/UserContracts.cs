@@ -18,23 +18,23 @@ public class UserProfile
     /// <example>customer</example>
     public Optional<string?> Role { get; init; }
 
-    /// <summary>A mail address, at most 254 characters.</summary>
+    /// <summary>A mail address, no longer than 254 characters.</summary>
     /// <example>ann@example.com</example>
     public Optional<string?> Email { get; init; }
 
-    /// <summary>A telephone number: digits with <c>+ - . ( )</c>, spaces and slashes, at most 40 characters.</summary>
+    /// <summary>A telephone number: digits with <c>+ - . ( )</c>, spaces and slashes, no longer than 40 characters.</summary>
     /// <example>+49 30 1234567</example>
     public Optional<string?> Phone { get; init; }
 
-    /// <summary>A language tag such as <c>de</c> or <c>pt-BR</c>, at most 35 characters.</summary>
+    /// <summary>A language tag such as <c>de</c> or <c>pt-BR</c>, no longer than 35 characters.</summary>
     /// <example>de</example>
     public Optional<string?> Language { get; init; }
 
-    /// <summary>A time zone by its IANA name, at most 64 characters.</summary>
+    /// <summary>A time zone by its IANA name.</summary>
     /// <example>Europe/Berlin</example>
     public Optional<string?> Timezone { get; init; }
 
-    /// <summary>The http or https address of a picture, at most 2,048 characters.</summary>
+    /// <summary>The http or https address of a picture, no longer than 2,048 characters.</summary>
     /// <example>https://example.com/ann.png</example>
     public Optional<string?> Avatar { get; init; }
 

@@ -147,7 +147,8 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         var tables = await service.ScalarAsync<string[]>(
             "SELECT array_agg(table_name::text) FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'");
         var rows = new Dictionary<string, string>();
-        foreach (var table in tables) rows[table] = await service.ScalarAsync<string>($"SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM \"{table}\" t");
+        // From when on an app's own tokens are taken is noted also of people of whom it holds nothing else.
+        foreach (var table in tables.Where(table => table != "token_cuts")) rows[table] = await service.ScalarAsync<string>($"SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM \"{table}\" t");
         return rows;
     }
 

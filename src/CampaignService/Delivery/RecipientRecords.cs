@@ -18,7 +18,7 @@ public sealed class RecipientRecords(CampaignsDb db, NpgsqlDataSource source, Wo
 
     public async ValueTask<long> EraseAsync(Person person, CancellationToken ct)
     {
-        // Until there is none: a campaign duplicated meanwhile has them, too.
+        // Until there is none: a campaign that was being copied has them, too.
         var erased = 0L;
         for (var batches = await BatchesOfAsync(person, ct); batches.Count > 0; batches = await BatchesOfAsync(person, ct))
         {
@@ -74,14 +74,24 @@ public sealed class RecipientRecords(CampaignsDb db, NpgsqlDataSource source, Wo
 
     private async Task<List<long>> BatchesOfAsync(Person person, CancellationToken ct)
     {
+        // Who copies an audience from now on reads it after what was erased by now; who is at it may have read it before, and is waited for.
+        await using var look = source.CreateBatch();
+        look.BatchCommands.Add(new("SELECT set_config('lock_timeout', '10s', true)"));
+        look.BatchCommands.Add(new("SELECT pg_advisory_xact_lock($1, $2)") { Parameters = { new() { Value = RecipientImport.CopyLock }, new() { Value = person.AppNo } } });
         // batches, whole: thousands; recipients' key, once for each
-        await using var command = source.CreateCommand(
-            "SELECT id FROM batches b WHERE app_no = $1 AND EXISTS (SELECT 1 FROM recipients r WHERE r.batch_id = b.id AND r.user_id = $2) ORDER BY id");
-        command.Parameters.Add(new() { Value = person.AppNo });
-        command.Parameters.Add(new() { Value = person.UserId });
+        look.BatchCommands.Add(new("SELECT id FROM batches b WHERE app_no = $1 AND EXISTS (SELECT 1 FROM recipients r WHERE r.batch_id = b.id AND r.user_id = $2) ORDER BY id")
+        {
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId } },
+        });
         var found = new List<long>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) found.Add(reader.GetInt64(0));
+        await using var reader = await look.ExecuteReaderAsync(ct);
+        while (await reader.NextResultAsync(ct))
+        {
+            while (await reader.ReadAsync(ct))
+            {
+                if (reader.GetFieldType(0) == typeof(long)) found.Add(reader.GetInt64(0));
+            }
+        }
         return found;
     }
 

@@ -96,6 +96,44 @@ public sealed class ErasureTests(TestService service) : IClassFixture<TestServic
     }
 
     [Fact]
+    public async Task A_copy_of_a_campaign_has_everybody_but_the_erased()
+    {
+        var id = await Api.SendingAsync(3);
+        await EraseAsync(id, "u000002");
+        var copy = await Api.PostAsync($"/api/campaigns/{id}/duplicate");
+        Assert.Equal(2, copy.ShouldBe(HttpStatusCode.Created).Data.GetProperty("totals").GetProperty("recipients").GetInt32());
+        var all = (await Api.GetAsync($"/api/campaigns/{copy.Data.GetProperty("id").GetString()}/recipients")).Data.EnumerateArray().Select(r => r.GetProperty("userId").GetString());
+        Assert.Equal(["u000000", "u000001"], all);
+        await service.DeliverAsync();
+        await service.ShouldBalanceAsync(id);
+    }
+
+    [Fact]
+    public async Task A_copy_under_way_is_waited_for_and_erased_too()
+    {
+        var id = await Api.SendingAsync(3);
+        var (batch, app) = (await service.BatchOfAsync(id), await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'"));
+        await using var copier = await service.Db.OpenConnectionAsync();
+        await using var transaction = await copier.BeginTransactionAsync();
+        foreach (var sql in new[]
+        {
+            $"SELECT pg_advisory_xact_lock_shared({RecipientImport.CopyLock}, $2) WHERE $1 > 0",
+            "WITH copy AS (INSERT INTO batches SELECT (jsonb_populate_record(b, jsonb_build_object('id', next_id(), 'state', 0))).* FROM batches b WHERE id = $1 AND app_no = $2 RETURNING id) INSERT INTO recipients SELECT copy.id, user_id, vars FROM recipients, copy WHERE batch_id = $1",
+        })
+        {
+            await using var command = new NpgsqlCommand(sql, copier) { Parameters = { new() { Value = batch }, new() { Value = app } } };
+            await command.ExecuteNonQueryAsync();
+        }
+        var erasure = Api.DeleteAsync("/api/users/u000001");
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0);
+        Assert.False(erasure.IsCompleted);
+        await transaction.CommitAsync();
+        (await erasure).ShouldBe(HttpStatusCode.OK);
+        await service.DeliverAsync();
+        await ShouldHoldNothingOfAsync("u000001");
+    }
+
+    [Fact]
     public async Task If_they_were_the_last_the_campaign_ends_and_to_be_erased_is_no_failure()
     {
         var id = await Api.SendingAsync(1);

@@ -31,12 +31,13 @@ public sealed partial class ArchitectureTests
     [
         .. In("Campaigns", "CampaignLookup", "DueCampaigns"),
         .. In("Data", "DatabaseClock", "DatabaseHealth", "DbMigrator", "SharedSecrets"),
-        .. In("Delivery", "BatchFinisher", "BatchTotals", "ChunkControl", "ChunkPlanner", "ChunkProcessor", "ChunkQueue", "DeliveryPulse", "ExclusionCounts", "LeaseRescuer"),
-        .. In("Delivery", "RecipientImport", "RecipientLedger", "ResultWriter", "StuckWork", "WorkNotices"),
-        .. In("Feed", "FeedCopy", "FeedMarks", "FeedPartitions", "FeedReader", "FeedReceipts"),
+        .. In("Delivery", "BatchFinisher", "BatchTotals", "ChunkControl", "ChunkPlanner", "ChunkProcessor", "ChunkQueue", "DeliveryPulse", "ErasedRecipient", "ExclusionCounts", "LeaseRescuer"),
+        .. In("Delivery", "RecipientImport", "RecipientLedger", "RecipientRecords", "ResultWriter", "StuckWork", "WorkNotices"),
+        .. In("Feed", "FeedCopy", "FeedMarks", "FeedPartitions", "FeedReader", "FeedReceipts", "FeedRecords"),
         .. In("Hosting", "EmbeddedPostgres"),
         .. In("Idempotency", "IdempotencyFence", "IdempotencyKeys"),
-        .. In("Notifications", "NotificationControl", "NotificationStore"),
+        .. In("Notifications", "NotificationControl", "NotificationRecords", "NotificationStore"),
+        .. In("Users", "UserPresence", "UserTokens", "UserUpsert"),
     ];
 
     private static readonly Dictionary<string, string> MayCount = new()

@@ -4,6 +4,7 @@ using CampaignService.Delivery;
 using CampaignService.Notifications;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 
@@ -18,6 +19,10 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
     public DbSet<App> Apps => Set<App>();
 
     public DbSet<ApiKey> ApiKeys => Set<ApiKey>();
+
+    public DbSet<AppUser> Users => Set<AppUser>();
+
+    public DbSet<Device> Devices => Set<Device>();
 
     public DbSet<Channel> Channels => Set<Channel>();
 

@@ -86,6 +86,13 @@ public sealed class Batch
         (VarNames, Total) = (other.VarNames, other.Total);
     }
 
+    /// <summary>As many as there were to copy: those who were erased from the other are not among them.</summary>
+    public void CopiedRecipients(int count)
+    {
+        Require(BatchState.Draft);
+        Total = count;
+    }
+
     public void Start(DateTimeOffset now)
     {
         Require(BatchState.Draft);

@@ -18,7 +18,7 @@ public enum BatchOutcome
 public static class BatchOutcomes
 {
     /// <summary>Skips for these reasons do not count against the outcome: the recipient was meant to be left out.</summary>
-    private static readonly HashSet<string> Neutral = ["stopped", "suppressed", "opted_out", "already_received"];
+    private static readonly HashSet<string> Neutral = ["stopped", "suppressed", "opted_out", "already_received", ErasedRecipient.Reason];
 
     /// <summary>The outcome of a batch of which nothing is pending.</summary>
     public static async Task<BatchOutcome> DecideAsync(NpgsqlConnection connection, Batch batch, BatchTotals totals, CancellationToken ct)

@@ -5,7 +5,9 @@ using CampaignService.Feed;
 using CampaignService.Notifications;
 using CampaignService.Scheduling;
 using CampaignService.Templates;
+using CampaignService.Users;
 using Microsoft.Extensions.Options;
+using Npgsql;
 
 namespace CampaignService.Hosting;
 
@@ -16,6 +18,13 @@ public static class Modules
     {
         var services = builder.Services;
         var roles = Roles.From(builder.Configuration);
+
+        services.AddSingleton(provider => new UserTokens(provider.GetRequiredService<LoadedSecrets>().UserTokens, provider.GetRequiredService<NpgsqlDataSource>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<UserUpsert>().AddScoped<PersonalRecords>();
+        services.AddSingleton<UserPresence>().AddHostedService(provider => provider.GetRequiredService<UserPresence>());
+        // In this order people are erased: when a feed is, nothing can come into it any more.
+        services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
+        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
 
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());

@@ -4,6 +4,7 @@ using CampaignService.Delivery;
 using CampaignService.Feed;
 using CampaignService.Idempotency;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using FluentValidation;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authorization;
@@ -45,7 +46,8 @@ public static class Platform
         // AddAuthentication would also bring data protection, whose keys nothing here uses and which costs start-up time.
         services.AddAuthenticationCore(options => options.DefaultScheme = ApiKeyAuthentication.SchemeName).AddWebEncoders();
         new AuthenticationBuilder(services)
-            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, null)
+            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, options => options.ForwardDefaultSelector = UserTokenAuthentication.SchemeOf)
+            .AddScheme<AuthenticationSchemeOptions, UserTokenAuthentication>(UserTokenAuthentication.SchemeName, null)
             .AddScheme<AuthenticationSchemeOptions, OperatorAuthentication>(OperatorAuthentication.SchemeName, null);
         services.AddAuthorization();
         services.AddSingleton<IAuthorizationHandler, ScopeCheck>();
@@ -149,7 +151,13 @@ public sealed class LoadedSecrets(NpgsqlDataSource source)
 {
     public byte[] Cursors { get; private set; } = [];
 
-    public async Task LoadAsync(CancellationToken ct) => Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+    public byte[] UserTokens { get; private set; } = [];
+
+    public async Task LoadAsync(CancellationToken ct)
+    {
+        Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+        UserTokens = await SharedSecrets.GetOrMakeAsync(source, "user tokens", ct);
+    }
 }
 
 /// <summary>Measures the database's clock again every 30 s: this machine's may drift.</summary>

@@ -13,7 +13,9 @@ public static class ApiText
         ### Authentication
         - Every call carries the headers `appId` and `apiKey`. A key has scopes: `full` (everything), `send` (campaigns and direct sends),
           `read` (every GET), `feed` (feed routes). Nothing of another app is ever visible: it is 404.
-        - Feed routes act as a user: they also take the header `onBehalfOf` with that user's id.
+        - Feed routes act as a user: they also take the header `onBehalfOf` with that user's id. In their place a user's token from
+          `POST /api/users/{id}/tokens` will do, as `Authorization: Bearer …` and alone: it opens the feed of that user and nothing else.
+          Beside an `apiKey` it is not looked at.
         - `/api/apps` is for whoever runs the service: the header `operatorKey` holds what `Operator__Key` is set to. Unset, it is closed.
 
         ### Bodies

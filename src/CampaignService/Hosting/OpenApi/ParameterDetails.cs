@@ -27,7 +27,10 @@ public sealed class ParameterDetails : IParameterFilter, IOperationFilter
 
     public void Apply(IOpenApiParameter parameter, ParameterFilterContext context)
     {
-        if (parameter is OpenApiParameter own && own.Name == ActingUserAttribute.Header) own.Required = true;
+        if (parameter is OpenApiParameter own && own.Name == ActingUserAttribute.Header)
+        {
+            (own.Required, own.Description) = (false, "The user: 1 to 255 characters. Needed beside an `apiKey`; a user's token says who it is, and with it this may be left out.");
+        }
         if (context.PropertyInfo is { ReflectedType: { } owner } member && parameter.Schema is OpenApiSchema schema) schema.Default = SchemaDetails.DefaultOf(owner, member);
     }
 

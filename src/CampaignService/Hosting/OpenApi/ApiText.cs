@@ -58,6 +58,7 @@ public static class ApiText
         ("Templates", "What is sent: content with variables, in versions that cannot be changed once they are approved."),
         ("Campaigns", "A template, an audience and a time; drafts until they are sent."),
         ("Recipients", "The audience of a campaign, and what became of each message."),
+        ("Categories", "What messages are filed under in feeds."),
         ("Notifications", "Direct sends, without a campaign."),
         ("Feed", "What a user sees in the app."),
         ("Users", "The people whom an app knows."),

@@ -1,4 +1,5 @@
 using CampaignService.Campaigns;
+using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
 using CampaignService.Scheduling;
@@ -15,17 +16,21 @@ public static class Modules
         var services = builder.Services;
         var roles = Roles.From(builder.Configuration);
 
+        services.AddOptions<RetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
-        services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>();
-        services.AddScoped<TemplateAuthor>();
+        services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>().AddScoped<FeedSearch>();
+        services.AddSingleton<FeedSignal>().AddSingleton<FeedStreams>();
+        services.AddSingleton(new Notices<FeedSignal>.Listening(roles.Api)).AddHostedService<Notices<FeedSignal>>();
+        if (roles.Api) services.AddHostedService(provider => provider.GetRequiredService<FeedStreams>());
+        services.AddScoped<TemplateAuthor>().AddScoped<CategoryAuthor>();
 
         services.AddOptions<WorkerSettings>().BindConfiguration("Workers").ValidateDataAnnotations().ValidateOnStart();
         services.AddKeyedSingleton(DeliveryPool.Key, (provider, _) => DeliveryPool.Create(connectionString, provider.GetRequiredService<IOptions<WorkerSettings>>().Value.ActualLoops));
         services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
         services.AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
-        services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
+        services.AddSingleton(new Notices<WorkSignal>.Listening(roles.Worker)).AddHostedService<Notices<WorkSignal>>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
         services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();

@@ -39,6 +39,7 @@ public sealed class FeedStreamController(CurrentApp app, FeedStreams streams, IH
                 {
                     Response.ContentType = "text/event-stream";
                     Response.Headers.CacheControl = "no-cache";
+                    Response.Headers["X-Accel-Buffering"] = "no";
                 }
                 await Response.Body.WriteAsync(text, end.Token);
                 await Response.Body.FlushAsync(end.Token);

@@ -33,11 +33,11 @@ public sealed class FeedStreams(
 
     private static readonly TimeSpan AtLeastBetween = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>Looking takes a fifth of the time at most, however many follow and however fast signals come.</summary>
-    private const int RestForEachTurn = 4;
+    /// <summary>The database looks for a fifth of the time at most, however many follow and however fast signals come.</summary>
+    private const int RestForEachLook = 4;
 
     /// <summary>Items rendered at a time.</summary>
-    private const int AtATime = 200;
+    private const int AtATime = 500;
 
     private static readonly byte[] Hello = ": connected\n\n"u8.ToArray(), Alive = ": nothing new\n\n"u8.ToArray();
 
@@ -78,13 +78,15 @@ public sealed class FeedStreams(
     }
 
     /// <summary>Looks once, for all.</summary>
-    public async Task TurnAsync(CancellationToken ct)
+    /// <returns>How long the database was busy with looking.</returns>
+    public async Task<TimeSpan> TurnAsync(CancellationToken ct)
     {
         FeedStream[] streams = [.. await StillAllowedAsync(_open.Keys, ct)];
-        if (streams.Length == 0) return;
+        if (streams.Length == 0) return TimeSpan.Zero;
         // Before looking: what comes while looking is looked for again.
-        var (now, upTo) = (clock.GetUtcNow(), FeedTime.IdAt(clock.GetUtcNow().AddHours(1)));
+        var (start, now, upTo) = (clock.GetTimestamp(), clock.GetUtcNow(), FeedTime.IdAt(clock.GetUtcNow().AddHours(1)));
         var found = await reader.NewAsync([.. streams.Select(s => s.Owner.AppNo)], [.. streams.Select(s => s.Owner.UserId)], [.. streams.Select(s => s.After)], upTo, ct);
+        var looked = clock.GetElapsedTime(start);
         var fresh = found.Where(f => !streams[f.Feed].Knows(f.Id)).OrderBy(f => f.Id).Select(f => (Stream: streams[f.Feed], f.Id));
         foreach (var some in fresh.Chunk(AtATime)) await TellAsync(some, ct);
         foreach (var stream in streams)
@@ -93,17 +95,17 @@ public sealed class FeedStreams(
             stream.Forget();
             if (clock.GetElapsedTime(stream.ToldAt) > Silence) stream.Tell(Alive, clock.GetTimestamp());
         }
+        return looked;
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         while (!stoppingToken.IsCancellationRequested)
         {
-            var (next, start) = (signal.Next, clock.GetTimestamp());
+            var next = signal.Next;
             try
             {
-                await TurnAsync(stoppingToken);
-                var rest = clock.GetElapsedTime(start) * RestForEachTurn;
+                var rest = await TurnAsync(stoppingToken) * RestForEachLook;
                 await Task.Delay(rest < AtLeastBetween ? AtLeastBetween : rest, clock, stoppingToken);
                 await signal.WaitAsync(next, Tick, stoppingToken);
             }
@@ -153,7 +155,28 @@ public sealed class FeedStreams(
         }
     }
 
+    /// <summary>An item that cannot be shown is passed over: else those of everybody would wait behind it.</summary>
     private async Task TellAsync((FeedStream Stream, long Id)[] fresh, CancellationToken ct)
+    {
+        try
+        {
+            await TellAllAsync(fresh, ct);
+        }
+        catch (Exception e) when (e is not OperationCanceledException && !DatabaseHealth.IsConnectionLoss(e))
+        {
+            if (fresh.Length == 1)
+            {
+                log.LogError(e, "Feed item {Item} could not be told to who follows its feed", fresh[0].Id);
+                fresh[0].Stream.Note(fresh[0].Id);
+            }
+            else
+            {
+                foreach (var one in fresh) await TellAsync([one], ct);
+            }
+        }
+    }
+
+    private async Task TellAllAsync((FeedStream Stream, long Id)[] fresh, CancellationToken ct)
     {
         var rows = await reader.FindAllAsync([.. fresh.Select(f => f.Stream.Owner.AppNo)], [.. fresh.Select(f => f.Stream.Owner.UserId)], [.. fresh.Select(f => f.Id)], ct);
         foreach (var app in rows.GroupBy(r => fresh[r.Place].Stream.Owner.AppNo))

@@ -125,6 +125,17 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
     }
 
     [Fact]
+    public async Task An_item_that_cannot_be_shown_holds_up_nobody()
+    {
+        await service.GreetAsync("broken");
+        await using var broken = await Events.OpenAsync(service.As("broken"));
+        await using var whole = await Events.OpenAsync(service.As("whole"));
+        await service.ScalarAsync<long>("INSERT INTO feed_items (app_no, channel_no, id, source_id, user_id, vars) SELECT app_no, channel_no, next_id(), 1, user_id, vars FROM feed_items WHERE user_id = 'broken' RETURNING id");
+        var campaign = await service.GreetAsync("broken", "whole");
+        foreach (var stream in new[] { whole, broken }) Assert.Equal(campaign, (await stream.NextAsync()).Item.GetProperty("campaignId").GetString());
+    }
+
+    [Fact]
     public async Task A_stream_in_which_nothing_happens_gives_a_sign_of_life()
     {
         var stream = new FeedStream(new FeedOwner(await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'"), "silent"), "demo", "demo-key", () => { });

@@ -27,6 +27,10 @@ public static class ApiText
         Lists take `limit` and `cursor`. Give `meta.next` of one page as `cursor` to get the page behind it; it is `null` at the end. A cursor
         belongs to its list: one that was made up or comes from another list is refused. Any page costs the same, however far in.
 
+        ### Limits
+        Where the service limits the requests of a key in a minute, every answer to it carries `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
+        `X-RateLimit-Reset` (Unix seconds); what is over is 429 with `Retry-After`.
+
         ### Refusals
         Every refusal is `application/problem+json` (RFC 9457) with an `error` for programs: decide by `error.code`. A bad request lists all
         its faults at once in `error.details`. Checks run in this order: key (401, 403), shape (400), existence (404), state (409).

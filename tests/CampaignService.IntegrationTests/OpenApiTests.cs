@@ -89,7 +89,7 @@ public sealed partial class OpenApiTests(TestService service) : IClassFixture<Te
                          from parameter in operation.Node["parameters"]?.AsArray() ?? []
                          select (operation.Name, Parameter: (string)parameter["name"]!, Description: (string?)parameter["description"]);
 
-        Assert.DoesNotContain(parameters, p => string.IsNullOrWhiteSpace(p.Description) || !char.IsLower(p.Parameter[0]));
+        Assert.DoesNotContain(parameters, p => string.IsNullOrWhiteSpace(p.Description) || (!char.IsLower(p.Parameter[0]) && p.Parameter != "Idempotency-Key"));
     }
 
     [Fact]
@@ -98,9 +98,12 @@ public sealed partial class OpenApiTests(TestService service) : IClassFixture<Te
         foreach (var (name, node) in await OperationsAsync())
         {
             var schemes = node["security"]!.AsArray().SelectMany(s => s!.AsObject().Select(scheme => scheme.Key));
-            Assert.Equal(IsProbe(name) ? [] : name.Contains(" /api/apps", StringComparison.Ordinal) ? ["operatorKey"] : ["appId", "apiKey"], schemes);
+            Assert.Equal(IsProbe(name) ? [] : name.Contains(" /api/apps", StringComparison.Ordinal) ? ["operatorKey"]
+                : name.Contains("/notification-feed", StringComparison.Ordinal) ? ["appId", "apiKey", "userToken"] : ["appId", "apiKey"], schemes);
         }
-        foreach (var (name, scheme) in (await DocumentAsync())["components"]!["securitySchemes"]!.AsObject())
+        var all = (await DocumentAsync())["components"]!["securitySchemes"]!.AsObject();
+        Assert.Equal(("http", "bearer"), ((string?)all["userToken"]!["type"], (string?)all["userToken"]!["scheme"]));
+        foreach (var (name, scheme) in all.Where(s => s.Key != "userToken"))
             Assert.Equal(("apiKey", "header", name), ((string?)scheme!["type"], (string?)scheme["in"], (string?)scheme["name"]));
     }
 
@@ -182,12 +185,13 @@ public sealed partial class OpenApiTests(TestService service) : IClassFixture<Te
     }
 
     [Fact]
-    public async Task The_user_on_whose_behalf_a_feed_is_read_must_be_given()
+    public async Task The_user_on_whose_behalf_a_feed_is_read_is_a_header_that_a_token_can_stand_for()
     {
         var headers = (await OperationsAsync()).Where(o => o.Name.Contains("/notification-feed", StringComparison.Ordinal))
-            .Select(o => o.Node["parameters"]!.AsArray().Single(p => (string?)p!["in"] == "header")!);
+            .Select(o => o.Node["parameters"]!.AsArray().Single(p => (string?)p!["in"] == "header" && (string?)p["name"] != "Idempotency-Key")!);
 
-        Assert.All(headers, h => Assert.Equal(("onBehalfOf", true), ((string?)h["name"], (bool?)h["required"])));
+        Assert.All(headers, h => Assert.Equal(("onBehalfOf", false), ((string?)h["name"], (bool?)h["required"] ?? false)));
+        Assert.All(headers, h => Assert.Contains("token", (string?)h["description"], StringComparison.Ordinal));
     }
 
     private static object? Any(Type type) => type.IsValueType ? Activator.CreateInstance(type) : type == typeof(string) ? "x" : Array.Empty<string>();

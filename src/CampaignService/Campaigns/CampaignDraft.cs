@@ -48,7 +48,8 @@ public sealed class CampaignDraft(CampaignsDb db, CurrentApp app, TimeProvider c
         var copy = campaign.Duplicate(version, clock.GetUtcNow());
         db.Add(copy);
         await db.SaveChangesAsync(ct);
-        await RecipientImport.CopyAudienceAsync(db, campaign.BatchId, copy.BatchId, ct);
+        await RecipientImport.CopyAudienceAsync(db, campaign.BatchId, copy.Batch, ct);
+        await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
         return copy;
     }

@@ -10,7 +10,7 @@ namespace CampaignService.Campaigns;
 /// <summary>One rejected row.</summary>
 /// <param name="Line">The line of the file on which the row begins, from 1; a row may span lines.</param>
 /// <param name="Column">The header of the column at fault, when it is one column.</param>
-/// <param name="Code"><c>blank_user_id</c>, <c>user_id_too_long</c>, <c>too_few_fields</c> or <c>too_many_fields</c>.</param>
+/// <param name="Code"><c>blank_user_id</c>, <c>user_id_too_long</c>, <c>bad_user_id</c>, <c>too_few_fields</c> or <c>too_many_fields</c>.</param>
 /// <param name="Message">What is wrong, for people.</param>
 public sealed record CsvRowError(int Line, string? Column, string Code, string Message);
 
@@ -127,6 +127,10 @@ public sealed class CsvReader
         else if (IsTooLong(userId))
         {
             Reject(header.Names[header.UserId], "user_id_too_long", $"The user id is longer than {MaxUserIdLength} characters.");
+        }
+        else if (Text.BeginsUnseen(userId))
+        {
+            Reject(header.Names[header.UserId], "bad_user_id", "The user id begins with a control character.");
         }
         else
         {

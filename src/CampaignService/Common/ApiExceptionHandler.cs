@@ -34,7 +34,8 @@ public sealed class ApiExceptionHandler(DatabaseHealth health, ILogger<ApiExcept
         PostgresException { SqlState: PostgresErrorCodes.UniqueViolation } => Errors.Conflict("Another object of this app has that name or id already. Choose another."),
         // What is named was there a moment ago.
         PostgresException { SqlState: PostgresErrorCodes.ForeignKeyViolation } => Errors.LostRace("object"),
-        PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected } =>
+        // Also where a library wraps it, such as that of the schedule.
+        _ when exception.GetBaseException() is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected } =>
             Errors.Conflict("Another request is working on the same object. Try again in a moment."),
         PostgresException { SqlState: PostgresErrorCodes.CharacterNotInRepertoire or PostgresErrorCodes.UntranslatableCharacter } =>
             Errors.BadRequest("request: holds the character U+0000, which cannot be stored"),

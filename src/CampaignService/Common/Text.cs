@@ -21,7 +21,11 @@ public static partial class Text
     public static string? UserIdFault(string? id) => id is null ? "must be text"
         : Length(id.AsSpan().Trim()) is var n && n == 0 ? "must not be empty"
         : n > MaxUserId ? $"must have at most {MaxUserId} characters, this has {n}"
+        : BeginsUnseen(id) ? "must not begin with a control character"
         : null;
+
+    /// <summary>Whether it begins with a control character. Such an id would sort before those that stand for erased people, which begin with a space.</summary>
+    public static bool BeginsUnseen(ReadOnlySpan<char> userId) => userId.Trim() is [< ' ', ..];
 
     /// <summary>
     /// A name turned into the form used in slugs: lower-case ASCII letters and digits, joined by single dashes. A name without any gets

@@ -1,8 +1,10 @@
 using CampaignService.Campaigns;
 using CampaignService.Channels;
 using CampaignService.Delivery;
+using CampaignService.Notifications;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 
@@ -18,6 +20,10 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
 
     public DbSet<ApiKey> ApiKeys => Set<ApiKey>();
 
+    public DbSet<AppUser> Users => Set<AppUser>();
+
+    public DbSet<Device> Devices => Set<Device>();
+
     public DbSet<Channel> Channels => Set<Channel>();
 
     public DbSet<Template> Templates => Set<Template>();
@@ -29,6 +35,8 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
     public DbSet<Batch> Batches => Set<Batch>();
 
     public DbSet<Campaign> Campaigns => Set<Campaign>();
+
+    public DbSet<Notification> Notifications => Set<Notification>();
 
     /// <summary>The connection under this context, for SQL that must share its transaction.</summary>
     public NpgsqlConnection Connection => (NpgsqlConnection)Database.GetDbConnection();

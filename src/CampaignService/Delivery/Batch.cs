@@ -21,6 +21,7 @@ public sealed class Batch
 
     public BatchKind Kind { get; private set; }
 
+    /// <summary>A campaign's id; nothing for a direct notification, which has the batch's own id.</summary>
     public string OwnerId { get; private set; } = "";
 
     public BatchState State { get; private set; }
@@ -83,6 +84,13 @@ public sealed class Batch
     {
         Require(BatchState.Draft);
         (VarNames, Total) = (other.VarNames, other.Total);
+    }
+
+    /// <summary>As many as there were to copy: those who were erased from the other are not among them.</summary>
+    public void CopiedRecipients(int count)
+    {
+        Require(BatchState.Draft);
+        Total = count;
     }
 
     public void Start(DateTimeOffset now)
@@ -157,6 +165,7 @@ public sealed class Batch
 public enum BatchKind
 {
     Campaign = 1,
+    Notification = 2,
 }
 
 public enum BatchState

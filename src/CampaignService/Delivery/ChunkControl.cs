@@ -118,7 +118,7 @@ public static class ChunkControl
               rest_reason = CASE WHEN rest = ANY($3) THEN NULL ELSE rest_reason END,
               rest_n = CASE WHEN rest = ANY($3) THEN 0 ELSE rest_n END,
               done_at = CASE WHEN rest = ANY($3) THEN NULL ELSE done_at END
-            FROM ({Turns("p.state = 4 AND p.channel_no = ANY($4) AND ((3 = ANY($3) AND p.failed > 0) OR (4 = ANY($3) AND p.skipped > 0) OR (5 = ANY($3) AND p.uncertain > 0))")}) AS t
+            FROM ({Turns($"p.state = 4 AND NOT {ErasedRecipient.Owns("p")} AND p.channel_no = ANY($4) AND ((3 = ANY($3) AND p.failed > 0) OR (4 = ANY($3) AND p.skipped > 0) OR (5 = ANY($3) AND p.uncertain > 0))")}) AS t
             WHERE c.batch_id = $1 AND c.no = t.no AND c.channel_no = t.channel_no
             """, ct, batch.Id, batch.Run, statuses.Select(s => (short)s).ToArray(), channels) > 0;
     }

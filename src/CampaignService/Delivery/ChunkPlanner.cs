@@ -64,5 +64,6 @@ public static class ChunkPlanner
         command.Parameters.Add(new() { Value = batch.Total });
         command.CommandTimeout = 0;
         await command.ExecuteNonQueryAsync(ct);
+        await ErasedRecipient.SetAsideAsync(db.Connection, batch.Id, ct);
     }
 }

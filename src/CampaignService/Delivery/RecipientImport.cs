@@ -6,6 +6,9 @@ namespace CampaignService.Delivery;
 /// <summary>Puts recipients into a batch. Runs in the caller's transaction with the batch row locked: all of them, or none.</summary>
 public static class RecipientImport
 {
+    /// <summary>An advisory lock by app: copies of audiences share it, and an erasure waits until those under way can be seen.</summary>
+    internal const int CopyLock = 0x436F7079; // "Copy"
+
     private const string Into = "(batch_id, user_id, vars) FROM STDIN (FORMAT binary)";
 
     /// <param name="db">The caller's context and transaction.</param>
@@ -27,14 +30,18 @@ public static class RecipientImport
         return new ImportResult(added, duplicates, batch.Total);
     }
 
-    /// <summary>Copies the audience of one batch into another that is empty.</summary>
-    public static async Task CopyAudienceAsync(CampaignsDb db, long from, long to, CancellationToken ct)
+    /// <summary>Copies the audience of one batch into another that is empty, without those who were erased.</summary>
+    public static async Task CopyAudienceAsync(CampaignsDb db, long from, Batch to, CancellationToken ct)
     {
+        await using (var share = new NpgsqlCommand("SELECT pg_advisory_xact_lock_shared($1, $2)", db.Connection) { Parameters = { new() { Value = CopyLock }, new() { Value = to.AppNo } } })
+        {
+            await share.ExecuteNonQueryAsync(ct);
+        }
         await using var command = new NpgsqlCommand("""
             WITH exclusions AS (INSERT INTO batch_exclusions (batch_id, reason, n) SELECT $2, reason, n FROM batch_exclusions WHERE batch_id = $1)
-            INSERT INTO recipients (batch_id, user_id, vars) SELECT $2, user_id, vars FROM recipients WHERE batch_id = $1 ORDER BY user_id
-            """, db.Connection) { CommandTimeout = 0, Parameters = { new() { Value = from }, new() { Value = to } } };
-        await command.ExecuteNonQueryAsync(ct);
+            INSERT INTO recipients (batch_id, user_id, vars) SELECT $2, user_id, vars FROM recipients WHERE batch_id = $1 AND NOT (user_id >= ' ' AND user_id < '!') ORDER BY user_id
+            """, db.Connection) { CommandTimeout = 0, Parameters = { new() { Value = from }, new() { Value = to.Id } } };
+        to.CopiedRecipients(await command.ExecuteNonQueryAsync(ct));
     }
 
     /// <summary>Removes the audience of a batch that is being deleted.</summary>

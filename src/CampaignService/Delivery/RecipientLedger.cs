@@ -109,7 +109,7 @@ public sealed class RecipientLedger(NpgsqlConnection connection, long batchId, I
         await using var command = new NpgsqlCommand($"""
             SELECT no, channel_no, first_user, last_user, n, base, rest, rest_reason, delivered, failed, skipped, uncertain,
               failed_from, skipped_from, uncertain_from, done_at
-            FROM chunks WHERE batch_id = $1 AND {where} ORDER BY no, channel_no
+            FROM chunks WHERE batch_id = $1 AND {where} ORDER BY first_user, no, channel_no -- those of erased people have the highest number and come first
             """, connection) { Parameters = { new() { Value = batchId }, new() { Value = user } } };
         var chunks = new List<LedgerChunk>();
         await using var reader = await command.ExecuteReaderAsync(ct);

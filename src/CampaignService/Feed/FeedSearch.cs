@@ -38,7 +38,7 @@ public sealed class FeedSearch(CampaignsDb db, FeedReader reader, FeedViews view
         for (var left = MostRows; left > 0; block = Math.Min(BlockRows, left))
         {
             var walked = await reader.WalkAsync(owner, filter, before, block, ct);
-            found.AddRange(await WithTemplatesAsync([.. walked.Select(w => w.Row).OfType<FeedRow>()], templates, ct));
+            found.AddRange(await WithTemplatesAsync(owner, [.. walked.Select(w => w.Row).OfType<FeedRow>()], templates, ct));
             if (found.Count > query.Limit) return new FeedPage(found[..query.Limit], found[query.Limit - 1].Id);
             if (walked.Count < block) return new FeedPage(found, null);
             before = walked[^1].Id;
@@ -59,10 +59,10 @@ public sealed class FeedSearch(CampaignsDb db, FeedReader reader, FeedViews view
         return await templates.Select(t => t.Id).ToHashSetAsync(ct);
     }
 
-    private async Task<IEnumerable<FeedRow>> WithTemplatesAsync(IReadOnlyList<FeedRow> rows, HashSet<string>? templates, CancellationToken ct)
+    private async Task<IEnumerable<FeedRow>> WithTemplatesAsync(FeedOwner owner, IReadOnlyList<FeedRow> rows, HashSet<string>? templates, CancellationToken ct)
     {
         if (templates is null || rows.Count == 0) return rows;
-        var sources = await views.SourcesAsync(rows, ct);
+        var sources = await views.SourcesAsync(owner.AppNo, rows, ct);
         return rows.Where(r => templates.Contains(sources[r.SourceId].TemplateId));
     }
 }

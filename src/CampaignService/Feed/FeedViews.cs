@@ -18,7 +18,7 @@ public sealed class FeedViews(CampaignsDb db, IEnumerable<IFeedSources> kinds)
     public async Task<IReadOnlyList<FeedItemView>> OfAsync(int appNo, IReadOnlyList<FeedRow> rows, CancellationToken ct)
     {
         if (rows.Count == 0) return [];
-        var sources = await SourcesAsync(rows, ct);
+        var sources = await SourcesAsync(appNo, rows, ct);
         var ids = sources.Values.Select(s => s.TemplateId).Distinct().ToArray();
         var templates = await db.Templates.AsNoTracking().Where(t => t.AppNo == appNo && ids.Contains(t.Id))
             .ToDictionaryAsync(t => t.Id, t => new TemplateNow(t.TemplateId, t.Category, t.Label, t.Tags), ct);
@@ -35,19 +35,16 @@ public sealed class FeedViews(CampaignsDb db, IEnumerable<IFeedSources> kinds)
     }
 
     /// <returns>By id, the source of each row.</returns>
-    public async Task<Dictionary<long, FeedSource>> SourcesAsync(IEnumerable<FeedRow> rows, CancellationToken ct)
+    public async Task<Dictionary<long, FeedSource>> SourcesAsync(int appNo, IEnumerable<FeedRow> rows, CancellationToken ct)
     {
-        var sources = new Dictionary<long, FeedSource>();
-        foreach (var id in rows.Select(r => r.SourceId).Distinct()) sources[id] = await FindSourceAsync(id, ct);
-        return sources;
-    }
-
-    private async ValueTask<FeedSource> FindSourceAsync(long id, CancellationToken ct)
-    {
+        HashSet<long> ids = [.. rows.Select(r => r.SourceId)];
+        var found = new Dictionary<long, FeedSource>();
         foreach (var kind in kinds)
         {
-            if (await kind.FindAsync(id, ct) is { } source) return source;
+            if (ids.Count == 0) break;
+            foreach (var (id, source) in await kind.FindAsync(appNo, ids, ct)) found[id] = source;
+            ids.ExceptWith(found.Keys);
         }
-        throw new InvalidOperationException($"Feed items name the source {id}, which nobody knows; sources must outlive their items.");
+        return ids.Count == 0 ? found : throw new InvalidOperationException($"Feed items name the source {ids.First()}, which nobody knows; sources must outlive their items.");
     }
 }

@@ -1,10 +1,14 @@
 using CampaignService.Campaigns;
+using CampaignService.Channels;
 using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Notifications;
 using CampaignService.Scheduling;
 using CampaignService.Templates;
+using CampaignService.Users;
 using Microsoft.Extensions.Options;
+using Npgsql;
 
 namespace CampaignService.Hosting;
 
@@ -16,6 +20,13 @@ public static class Modules
         var services = builder.Services;
         var roles = Roles.From(builder.Configuration);
 
+        services.AddSingleton(provider => new UserTokens(provider.GetRequiredService<LoadedSecrets>().UserTokens, provider.GetRequiredService<NpgsqlDataSource>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<UserUpsert>().AddScoped<PersonalRecords>();
+        services.AddSingleton<UserPresence>().AddHostedService(provider => provider.GetRequiredService<UserPresence>());
+        // In this order people are erased: when a feed is, nothing can come into it any more.
+        services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
+        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
+
         services.AddOptions<RetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
@@ -23,7 +34,7 @@ public static class Modules
         services.AddSingleton<FeedSignal>().AddSingleton<FeedStreams>();
         services.AddSingleton(new Notices<FeedSignal>.Listening(roles.Api)).AddHostedService<Notices<FeedSignal>>();
         if (roles.Api) services.AddHostedService(provider => provider.GetRequiredService<FeedStreams>());
-        services.AddScoped<TemplateAuthor>().AddScoped<CategoryAuthor>();
+        services.AddSingleton<ContentChanges>().AddSingleton<SendableTemplates>().AddScoped<TemplateAuthor>().AddScoped<CategoryAuthor>();
 
         services.AddOptions<WorkerSettings>().BindConfiguration("Workers").ValidateDataAnnotations().ValidateOnStart();
         services.AddKeyedSingleton(DeliveryPool.Key, (provider, _) => DeliveryPool.Create(connectionString, provider.GetRequiredService<IOptions<WorkerSettings>>().Value.ActualLoops));
@@ -32,6 +43,9 @@ public static class Modules
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
         services.AddSingleton(new Notices<WorkSignal>.Listening(roles.Worker)).AddHostedService<Notices<WorkSignal>>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
+
+        services.AddSingleton<NotificationStore>().AddSingleton<NotificationWriter>().AddSingleton<IFeedSources, NotificationSources>();
+        services.AddScoped<NotificationSender>().AddScoped<NotificationControl>().AddScoped<NotificationViews>().AddScoped<IBatchOwner, NotificationOutcome>();
 
         services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignImport>();

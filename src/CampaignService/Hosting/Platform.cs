@@ -2,7 +2,9 @@ using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Idempotency;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using FluentValidation;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authorization;
@@ -26,7 +28,9 @@ public static class Platform
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(_ => OpenPool(connectionString));
-        services.AddDbContextPool<CampaignsDb>((provider, options) => options.UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>()));
+        services.AddDbContextPool<CampaignsDb>((provider, options) => options
+            .UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>()).AddInterceptors(provider.GetRequiredService<IdempotencyFence>()));
+        services.AddSingleton<IdempotencyFence>().AddSingleton<IdempotencyKeys>().AddHostedService<IdempotencySweep>();
         services.AddSingleton<DbMigrator>().AddSingleton<DatabaseHealth>().AddSingleton<DatabaseClock>();
         services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
         services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
@@ -42,7 +46,8 @@ public static class Platform
         // AddAuthentication would also bring data protection, whose keys nothing here uses and which costs start-up time.
         services.AddAuthenticationCore(options => options.DefaultScheme = ApiKeyAuthentication.SchemeName).AddWebEncoders();
         new AuthenticationBuilder(services)
-            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, null)
+            .AddScheme<AuthenticationSchemeOptions, ApiKeyAuthentication>(ApiKeyAuthentication.SchemeName, options => options.ForwardDefaultSelector = UserTokenAuthentication.SchemeOf)
+            .AddScheme<AuthenticationSchemeOptions, UserTokenAuthentication>(UserTokenAuthentication.SchemeName, null)
             .AddScheme<AuthenticationSchemeOptions, OperatorAuthentication>(OperatorAuthentication.SchemeName, null);
         services.AddAuthorization();
         services.AddSingleton<IAuthorizationHandler, ScopeCheck>();
@@ -81,6 +86,7 @@ public static class Platform
         app.UseAuthentication();
         app.UseApiRateLimits();
         app.UseAuthorization();
+        app.UseMiddleware<IdempotencyMiddleware>();
     }
 
     public static void MapPlatform(this WebApplication app)
@@ -146,7 +152,13 @@ public sealed class LoadedSecrets(NpgsqlDataSource source)
 {
     public byte[] Cursors { get; private set; } = [];
 
-    public async Task LoadAsync(CancellationToken ct) => Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+    public byte[] UserTokens { get; private set; } = [];
+
+    public async Task LoadAsync(CancellationToken ct)
+    {
+        Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
+        UserTokens = await SharedSecrets.GetOrMakeAsync(source, "user tokens", ct);
+    }
 }
 
 /// <summary>Measures the database's clock again every 30 s: this machine's may drift.</summary>

@@ -23,6 +23,8 @@ public sealed class Api(HttpClient http)
 
     public Task<Answer> PutAsync(string path, object? body = null) => SendAsync(HttpMethod.Put, path, body);
 
+    public Task<Answer> PatchAsync(string path, object? body = null) => SendAsync(HttpMethod.Patch, path, body);
+
     /// <summary>Sends a body; a string goes as it is, so that tests can send broken JSON.</summary>
     public async Task<Answer> SendAsync(HttpMethod method, string path, object? body)
     {

@@ -100,7 +100,9 @@ public static class Campaigning
             {
                 var status = person.GetProperty("status").GetString()!;
                 counted[status]++;
-                if (status == "delivered") delivered.Add(person.GetProperty("userId").GetString()!);
+                var userId = person.GetProperty("userId").GetString()!;
+                // An erased person's messages stay as they were, but their feed is gone.
+                if (status == "delivered" && userId[0] != ' ') delivered.Add(userId);
             }
             cursor = page.Json.GetProperty("meta").GetProperty("next").GetString();
             if (cursor is null) break;

@@ -30,6 +30,7 @@ public sealed class AuthenticationTests(TestService service) : IClassFixture<Tes
             ["the key of another app"] = service.Client(("appId", "neighbour"), ("apiKey", "demo-key")),
             ["a key beside which others stand"] = service.Client(("appId", "demo"), ("apiKey", "demo-key, demo-key")),
             ["the operator's key in its place"] = service.Client(("appId", "demo"), ("apiKey", TestService.OperatorKey)),
+            ["a token that is none"] = service.Client(("Authorization", "Bearer nothing")),
             ["a wrong operator's key"] = service.Client(("operatorKey", "operator-kez")),
         };
         foreach (var route in Route.AllOf(service))
@@ -99,7 +100,7 @@ public sealed class AuthenticationTests(TestService service) : IClassFixture<Tes
         (_, "feed") => false,
         ("campaigns" or "notifications", "send") => true,
         ("templates" or "categories", "send") => route.IsGet,
-        ("channels", "send") => false,
+        ("channels" or "users", "send") => false,
         _ => throw new InvalidOperationException($"Who may call {route}?"),
     };
 }

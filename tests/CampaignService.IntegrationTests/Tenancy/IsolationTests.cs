@@ -23,7 +23,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         var ours = await OursAsync();
         var them = await NeighbourAsync();
         var before = await FingerprintAsync();
-        var routes = Route.AllOf(service).Where(r => r.HasId && !r.IsOperators).ToList();
+        var routes = Route.AllOf(service).Where(r => r.HasId && !r.IsOperators && !MakesForAnyUser(r)).ToList();
         var failures = new List<string>();
         foreach (var route in routes)
         {
@@ -99,6 +99,9 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         Assert.NotEqual(mine.Data.GetProperty("id").GetString(), other.Data.GetProperty("id").GetString());
     }
 
+    /// <summary>A user need not be known: the same id in another app is another person, for whom this makes something.</summary>
+    private static bool MakesForAnyUser(Route route) => route.ToString() is "POST /api/users/{id}/tokens" or "POST /api/users/{id}/devices";
+
     private sealed record Ours(Dictionary<string, string[]> Ids, Dictionary<string, string> Others);
 
     /// <summary>Something real of the app "demo" for every area of routes: ids, and slugs where those are taken, too.</summary>
@@ -116,6 +119,9 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         await service.DeliverAsync();
         var draft = await service.Api.NewCampaignAsync(slug, new { name = "all" });
         (await service.Api.PostAsync($"/api/campaigns/{draft}/recipients", new { userIds = new[] { "ann" } })).ShouldBe(HttpStatusCode.Created);
+        var notification = (await service.Api.PostAsync("/api/notifications/messages", new { templateId = slug, receivers = new[] { "ann" } })).ShouldBe(HttpStatusCode.OK).Data;
+        (await service.Api.PostAsync("/api/users", new { id = $"user-{suffix}" })).ShouldBe(HttpStatusCode.OK);
+        (await service.Api.PostAsync($"/api/users/user-{suffix}/devices", new { deviceId = "phone", platform = "web", token = $"token-{suffix}" })).ShouldBe(HttpStatusCode.Created);
         var item = await service.ScalarAsync<long>("SELECT id FROM feed_items WHERE user_id = 'ann' ORDER BY id DESC LIMIT 1");
         return new Ours(
             new()
@@ -124,9 +130,11 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
                 ["templates"] = [Text(template, "id"), slug],
                 ["categories"] = [Text(category, "id"), Text(category, "categoryId")],
                 ["campaigns"] = [sent, draft],
+                ["notifications"] = [Text(notification, "notificationId")],
+                ["users"] = [$"user-{suffix}"],
                 ["notification-feed"] = [Ids.FromNumber(Ids.FeedItem, item)],
             },
-            new() { ["userId"] = "ann" });
+            new() { ["userId"] = "ann", ["deviceId"] = "phone" });
     }
 
     /// <summary>A new app with a full key; on feed routes it acts as a user of the same name as ours.</summary>
@@ -143,7 +151,8 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         var tables = await service.ScalarAsync<string[]>(
             "SELECT array_agg(table_name::text) FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'");
         var rows = new Dictionary<string, string>();
-        foreach (var table in tables) rows[table] = await service.ScalarAsync<string>($"SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM \"{table}\" t");
+        // From when on an app's own tokens are taken is noted also of people of whom it holds nothing else.
+        foreach (var table in tables.Where(table => table != "token_cuts")) rows[table] = await service.ScalarAsync<string>($"SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM \"{table}\" t");
         return rows;
     }
 

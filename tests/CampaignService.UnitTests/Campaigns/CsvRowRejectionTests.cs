@@ -34,6 +34,14 @@ public class CsvRowRejectionTests
     }
 
     [Fact]
+    public void A_user_id_that_begins_with_a_control_character_rejects_its_row_alone()
+    {
+        var read = CsvFile.Read("user_id\n\u0001u1\nu\u00012\n \u001fu3\n");
+        Assert.Equal(["u\u00012"], CsvFile.Rows(read));
+        Assert.Equal([(2, "bad_user_id"), (4, "bad_user_id")], read.Errors.Select(error => (error.Line, error.Code)));
+    }
+
+    [Fact]
     public void Too_few_and_too_many_fields_reject_their_rows_alone()
     {
         var read = CsvFile.Read("user_id,name,city\nu1,a,b\nu2,a\nu3,a,b,c\nu4,a,b,\nu5\n   \nu6,,\n");

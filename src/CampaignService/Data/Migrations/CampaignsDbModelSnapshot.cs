@@ -257,6 +257,85 @@ namespace CampaignService.Data.Migrations
                     b.ToTable("batches");
                 });
 
+            modelBuilder.Entity("CampaignService.Notifications.Notification", b =>
+                {
+                    b.Property<int>("AppNo")
+                        .HasColumnType("integer")
+                        .HasColumnName("app_no");
+
+                    b.Property<long>("Id")
+                        .HasColumnType("bigint")
+                        .HasColumnName("id");
+
+                    b.PrimitiveCollection<int[]>("ChannelNos")
+                        .IsRequired()
+                        .HasColumnType("integer[]")
+                        .HasColumnName("channel_nos");
+
+                    b.Property<DateTimeOffset?>("CompletedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("completed_at");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<int>("Duplicates")
+                        .HasColumnType("integer")
+                        .HasColumnName("duplicates");
+
+                    b.Property<short>("Mode")
+                        .HasColumnType("smallint")
+                        .HasColumnName("mode");
+
+                    b.Property<int>("Receivers")
+                        .HasColumnType("integer")
+                        .HasColumnName("receivers");
+
+                    b.Property<short>("Status")
+                        .IsConcurrencyToken()
+                        .HasColumnType("smallint")
+                        .HasColumnName("status");
+
+                    b.Property<string>("StatusReason")
+                        .HasColumnType("text")
+                        .HasColumnName("status_reason");
+
+                    b.Property<string>("Tag")
+                        .HasColumnType("text")
+                        .HasColumnName("tag");
+
+                    b.Property<string>("TemplateId")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("template_id");
+
+                    b.Property<string>("TemplateSlug")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("template_slug");
+
+                    b.Property<int>("TemplateVersion")
+                        .HasColumnType("integer")
+                        .HasColumnName("template_version");
+
+                    b.PrimitiveCollection<string[]>("UserIds")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("user_ids");
+
+                    b.PrimitiveCollection<string[]>("UserVars")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("user_vars");
+
+                    b.HasKey("AppNo", "Id")
+                        .HasName("pk_notifications");
+
+
+                    b.ToTable("notifications");
+                });
+
             modelBuilder.Entity("CampaignService.Templates.Category", b =>
                 {
                     b.Property<string>("Id")
@@ -489,6 +568,146 @@ namespace CampaignService.Data.Migrations
                     b.ToTable("apps");
                 });
 
+            modelBuilder.Entity("CampaignService.Users.AppUser", b =>
+                {
+                    b.Property<int>("AppNo")
+                        .HasColumnType("integer")
+                        .HasColumnName("app_no");
+
+                    b.Property<string>("Id")
+                        .HasColumnType("text")
+                        .HasColumnName("id")
+                        .UseCollation("C");
+
+                    b.Property<string>("Attributes")
+                        .HasColumnType("jsonb")
+                        .HasColumnName("attributes");
+
+                    b.Property<string>("Avatar")
+                        .HasColumnType("text")
+                        .HasColumnName("avatar");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Email")
+                        .HasColumnType("text")
+                        .HasColumnName("email");
+
+                    b.Property<string>("Language")
+                        .HasColumnType("text")
+                        .HasColumnName("language");
+
+                    b.Property<DateTimeOffset?>("LastSeenAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("last_seen_at");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Phone")
+                        .HasColumnType("text")
+                        .HasColumnName("phone");
+
+                    b.Property<string>("Role")
+                        .HasColumnType("text")
+                        .HasColumnName("role");
+
+                    b.Property<string>("Timezone")
+                        .HasColumnType("text")
+                        .HasColumnName("timezone");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("AppNo", "Id")
+                        .HasName("pk_users");
+
+                    b.HasIndex("AppNo", "Role", "Id")
+                        .HasDatabaseName("ix_users_app_no_role_id")
+                        .HasFilter("role IS NOT NULL");
+
+                    b.ToTable("users");
+                });
+
+            modelBuilder.Entity("CampaignService.Users.Device", b =>
+                {
+                    b.Property<int>("AppNo")
+                        .HasColumnType("integer")
+                        .HasColumnName("app_no");
+
+                    b.Property<string>("UserId")
+                        .HasColumnType("text")
+                        .HasColumnName("user_id")
+                        .UseCollation("C");
+
+                    b.Property<string>("DeviceId")
+                        .HasColumnType("text")
+                        .HasColumnName("device_id")
+                        .UseCollation("C");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<short>("Platform")
+                        .HasColumnType("smallint")
+                        .HasColumnName("platform");
+
+                    b.Property<string>("Token")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("token");
+
+                    b.Property<byte[]>("TokenHash")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("token_hash");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("AppNo", "UserId", "DeviceId")
+                        .HasName("pk_devices");
+
+                    b.HasIndex("AppNo", "TokenHash")
+                        .IsUnique()
+                        .HasDatabaseName("ix_devices_app_no_token_hash");
+
+                    b.ToTable("devices");
+                });
+
+            modelBuilder.Entity("CampaignService.Users.TokenCut", b =>
+                {
+                    b.Property<int>("AppNo")
+                        .HasColumnType("integer")
+                        .HasColumnName("app_no");
+
+                    b.Property<byte[]>("UserHash")
+                        .HasColumnType("bytea")
+                        .HasColumnName("user_hash");
+
+                    b.Property<DateTimeOffset>("NotBefore")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("not_before");
+
+                    b.HasKey("AppNo", "UserHash")
+                        .HasName("pk_token_cuts");
+
+                    b.HasIndex("NotBefore")
+                        .HasDatabaseName("ix_token_cuts_not_before");
+
+                    b.ToTable("token_cuts", (string)null);
+                });
+
             modelBuilder.Entity("CampaignService.Campaigns.Campaign", b =>
                 {
                     b.HasOne("CampaignService.Tenancy.App", null)
@@ -580,6 +799,26 @@ namespace CampaignService.Data.Migrations
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired()
                         .HasConstraintName("fk_api_keys_apps_app_no");
+                });
+
+            modelBuilder.Entity("CampaignService.Users.AppUser", b =>
+                {
+                    b.HasOne("CampaignService.Tenancy.App", null)
+                        .WithMany()
+                        .HasForeignKey("AppNo")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired()
+                        .HasConstraintName("fk_users_apps_app_no");
+                });
+
+            modelBuilder.Entity("CampaignService.Users.Device", b =>
+                {
+                    b.HasOne("CampaignService.Tenancy.App", null)
+                        .WithMany()
+                        .HasForeignKey("AppNo")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired()
+                        .HasConstraintName("fk_devices_apps_app_no");
                 });
 
             modelBuilder.Entity("CampaignService.Templates.Template", b =>

@@ -28,6 +28,7 @@ public sealed class Examples : IOperationFilter
             }
             """,
         ["Campaigns_Create"] = """{"name": "Spring sale", "templateId": "cc-template-spring-sale", "tag": "sale", "variables": {"percent": "20"}}""",
+        ["Users_Upsert"] = """{"users": [{"id": "ann", "name": "Ann Example", "role": "customer", "timezone": "Europe/Berlin"}, {"id": "bob", "attributes": {"plan": "gold"}}]}""",
         ["Recipients_Add"] = """{"userIds": ["ann", "bob"], "userVariables": {"ann": {"name": "Ann"}, "bob": {"name": "Bob", "percent": "30"}}}""",
     };
 

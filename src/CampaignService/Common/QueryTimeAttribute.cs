@@ -1,9 +1,8 @@
 using System.Globalization;
-using CampaignService.Common;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.ModelBinding;
 
-namespace CampaignService.Feed;
+namespace CampaignService.Common;
 
 /// <summary>
 /// A time in a query string, in the forms that JSON bodies take. The framework would also take times without an offset, and read them

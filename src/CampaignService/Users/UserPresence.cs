@@ -1,0 +1,90 @@
+using System.Collections.Concurrent;
+using CampaignService.Data;
+using Npgsql;
+
+namespace CampaignService.Users;
+
+/// <summary>
+/// Keeps when people were last seen. Each call costs a look into memory; for one person it is written at most every 20 s by one process, and
+/// for all of them together. Only for those who have a profile. Die before it is written, and somebody seems away who is not, for 20 s.
+/// </summary>
+public sealed class UserPresence(NpgsqlDataSource source, TimeProvider clock, ILogger<UserPresence> log) : BackgroundService
+{
+    /// <summary>For so long after they were seen people count as online.</summary>
+    public static readonly TimeSpan OnlineFor = TimeSpan.FromSeconds(60);
+
+    private static readonly TimeSpan WriteEvery = TimeSpan.FromSeconds(20), BetweenWrites = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<Person, long> _seen = new();
+    private readonly ConcurrentDictionary<Person, byte> _unwritten = new();
+    private readonly SemaphoreSlim _work = new(0, 1);
+
+    /// <summary>The person's feed is being looked at. Whoever keeps a stream open calls this every 20 s or so.</summary>
+    public void Seen(int appNo, string userId)
+    {
+        var (person, now) = (new Person(appNo, userId), clock.GetTimestamp());
+        if (_seen.TryGetValue(person, out var last) && clock.GetElapsedTime(last, now) < WriteEvery) return;
+        _seen[person] = now;
+        if (_unwritten.TryAdd(person, 0) && _work.CurrentCount == 0) Signal();
+    }
+
+    /// <summary>Writes what was not written yet.</summary>
+    public async Task FlushAsync(CancellationToken ct)
+    {
+        foreach (var (person, at) in _seen)
+        {
+            if (clock.GetElapsedTime(at) > WriteEvery) _seen.TryRemove(new(person, at));
+        }
+        var people = _unwritten.Keys.ToArray();
+        if (people.Length == 0) return;
+        foreach (var person in people) _unwritten.TryRemove(person, out _);
+        // users' key. A row that somebody else has in hand is passed over: nobody is to wait for this.
+        await using var command = source.CreateCommand("""
+            UPDATE users SET last_seen_at = clock_timestamp() WHERE (app_no, id) IN (
+              SELECT u.app_no, u.id FROM unnest($1, $2) AS seen (app_no, id) JOIN users u ON u.app_no = seen.app_no AND u.id = seen.id
+              FOR NO KEY UPDATE OF u SKIP LOCKED)
+            """);
+        command.Parameters.Add(new() { Value = people.Select(p => p.AppNo).ToArray() });
+        command.Parameters.Add(new() { Value = people.Select(p => p.UserId).ToArray() });
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    public override void Dispose()
+    {
+        _work.Dispose();
+        base.Dispose();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                await _work.WaitAsync(stoppingToken);
+                await FlushAsync(stoppingToken);
+            }
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "Who was last seen when could not be written; it is written with the next call of each");
+            }
+            await Task.Delay(BetweenWrites, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private void Signal()
+    {
+        try
+        {
+            _work.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Two came at once; one signal is enough for both.
+        }
+    }
+}

@@ -52,7 +52,7 @@ public static class Errors
         "The campaign's stopAt has passed, so it cannot go on. Stop or cancel it, or duplicate it to send it anew.", new { state = "paused", allowed = "paused before its stopAt".Split(", ") });
 
     public static ApiError TooManyRequests(int limit, TimeSpan after) => new(429, "ERR_TOO_MANY_REQUESTS",
-        $"This key has made the {limit:N0} requests that it may make in a minute. Wait until the next one begins.", RetryAfter: after);
+        $"This key, or this user, has made the {limit:N0} requests that are allowed in a minute. Wait until the next one begins.", RetryAfter: after);
 
     public static ApiError TooManyStreams(int limit) => new(429, "ERR_TOO_MANY_REQUESTS",
         $"There are {limit:N0} streams already. Close some, or ask now and then instead.", RetryAfter: TimeSpan.FromSeconds(30));

@@ -2,11 +2,14 @@ using System.Threading.Channels;
 
 namespace CampaignService.Feed;
 
+/// <summary>With what a stream was opened, which may be taken back or expire: the token of a user, else an app's key.</summary>
+public sealed record FeedPass(string AppId, string ApiKey, string? Token);
+
 /// <summary>
 /// One connection that follows a feed. Beside what is waiting to be written it keeps only the ids of the last minute: an item may become
 /// visible after others with larger ids, for it gets its id before its sender commits.
 /// </summary>
-public sealed class FeedStream(FeedOwner owner, string appId, string apiKey, Action abort)
+public sealed class FeedStream(FeedOwner owner, FeedPass pass, Action abort)
 {
     /// <summary>Events that wait for a reader who does not read; then it is disconnected, and comes again with the last id it has.</summary>
     public const int Backlog = 64;
@@ -18,8 +21,7 @@ public sealed class FeedStream(FeedOwner owner, string appId, string apiKey, Act
 
     public FeedOwner Owner => owner;
 
-    /// <summary>With what it was opened, which may be taken back.</summary>
-    public (string AppId, string ApiKey) Key => (appId, apiKey);
+    public FeedPass Pass => pass;
 
     /// <summary>Every item that was visible then has been told, or was there before.</summary>
     public DateTimeOffset LookedAt { get; set; }

@@ -5,6 +5,7 @@ using System.Text.Json;
 using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 
 namespace CampaignService.Feed;
 
@@ -17,7 +18,7 @@ namespace CampaignService.Feed;
 /// leaves out what was told. If it fails, the next one begins where the last good one did.
 /// </remarks>
 public sealed class FeedStreams(
-    FeedReader reader, FeedSignal signal, KnownKeys keys, IServiceScopeFactory scopes, TimeProvider clock, ILogger<FeedStreams> log) : BackgroundService
+    FeedReader reader, FeedSignal signal, KnownKeys keys, UserTokens tokens, UserPresence presence, IServiceScopeFactory scopes, TimeProvider clock, ILogger<FeedStreams> log) : BackgroundService
 {
     /// <summary>Streams of one process.</summary>
     public const int AtMost = 20_000;
@@ -44,7 +45,7 @@ public sealed class FeedStreams(
     private readonly ConcurrentDictionary<FeedStream, bool> _open = new();
     private int _count;
 
-    /// <summary>Follows a feed until the caller gives up, the key is taken back or the reader is too slow.</summary>
+    /// <summary>Follows a feed until the caller gives up, the key or token is no longer good or the reader is too slow.</summary>
     /// <param name="stream">Of the caller, used once.</param>
     /// <param name="since">Resends everything from a minute before this item on; null: only what is new.</param>
     /// <param name="ct">Gives up.</param>
@@ -93,6 +94,7 @@ public sealed class FeedStreams(
         {
             stream.LookedAt = now;
             stream.Forget();
+            presence.Seen(stream.Owner.AppNo, stream.Owner.UserId);
             if (clock.GetElapsedTime(stream.ToldAt) > Silence) stream.Tell(Alive, clock.GetTimestamp());
         }
         return looked;
@@ -122,18 +124,21 @@ public sealed class FeedStreams(
         foreach (var stream in _open.Keys) stream.End();
     }
 
-    /// <summary>The keys that opened them may have been deleted since. They are few, and known for some seconds.</summary>
+    /// <summary>Keys may have been deleted since, and tokens have expired or be of people who were erased. None of this costs a query each time.</summary>
     private async Task<List<FeedStream>> StillAllowedAsync(ICollection<FeedStream> streams, CancellationToken ct)
     {
-        var (allowed, answers) = (new List<FeedStream>(streams.Count), new Dictionary<(string, string), bool>());
+        var (allowed, answers) = (new List<FeedStream>(streams.Count), new Dictionary<FeedPass, bool>());
         foreach (var stream in streams)
         {
-            if (!answers.TryGetValue(stream.Key, out var isKnown)) answers[stream.Key] = isKnown = await keys.FindAsync(stream.Key.AppId, stream.Key.ApiKey, ct) is not null;
-            if (isKnown) allowed.Add(stream);
+            if (!answers.TryGetValue(stream.Pass, out var isGood)) answers[stream.Pass] = isGood = await IsGoodAsync(stream.Pass, ct);
+            if (isGood) allowed.Add(stream);
             else stream.End();
         }
         return allowed;
     }
+
+    private async ValueTask<bool> IsGoodAsync(FeedPass pass, CancellationToken ct) =>
+        pass.Token is { } token ? await tokens.ReadAsync(token, ct) is not null : await keys.FindAsync(pass.AppId, pass.ApiKey, ct) is not null;
 
     private async Task NoteVisibleAsync(FeedStream stream, CancellationToken ct)
     {

@@ -3,13 +3,14 @@ using System.Security.Claims;
 using System.Threading.RateLimiting;
 using CampaignService.Common;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using Microsoft.Extensions.Options;
 
 namespace CampaignService.Hosting;
 
 /// <summary>
-/// At most <c>Limits__RequestsPerMinute</c> for each key in each minute of the clock, on this process: several behind one address allow as
-/// many times that. Every answer to a key says what is left, refusals and faults too.
+/// At most <c>Limits__RequestsPerMinute</c> for each key, or user with a token, in each minute of the clock, on this process: several behind one address allow as
+/// many times that. Every answer says to them what is left, refusals and faults too.
 /// </summary>
 public static class ApiRateLimits
 {
@@ -50,7 +51,8 @@ public static class ApiRateLimits
             window, _ => new FixedWindowRateLimiterOptions { PermitLimit = limit, Window = Window, QueueLimit = 0 }));
 
     /// <returns>Null when nobody has signed in: what needs no key has no limit, and is refused elsewhere where it does.</returns>
-    private static string? CallerOf(ClaimsPrincipal user) => user.FindFirst(ApiKeyAuthentication.KeyIdClaim)?.Value;
+    private static string? CallerOf(ClaimsPrincipal user) => user.FindFirst(ApiKeyAuthentication.KeyIdClaim)?.Value
+        ?? (user.FindFirst(UserTokenAuthentication.UserClaim)?.Value is { } userId ? $"{user.FindFirst(ApiKeyAuthentication.AppNoClaim)!.Value} {userId}" : null);
 
     private static void SetHeaders(IHeaderDictionary headers, int limit, long left, long reset)
     {

@@ -138,7 +138,7 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
     [Fact]
     public async Task A_stream_in_which_nothing_happens_gives_a_sign_of_life()
     {
-        var stream = new FeedStream(new FeedOwner(await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'"), "silent"), "demo", "demo-key", () => { });
+        var stream = new FeedStream(new FeedOwner(await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'"), "silent"), new FeedPass("demo", "demo-key", null), () => { });
         using var end = new CancellationTokenSource(TimeSpan.FromSeconds(30));
         await using var texts = service.Services.GetRequiredService<FeedStreams>().FollowAsync(stream, null, end.Token).GetAsyncEnumerator(end.Token);
         await texts.MoveNextAsync();
@@ -154,6 +154,19 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
         var key = (await operate.PostAsync("/api/apps/demo/keys", new { name = "follow", scopes = new[] { "feed" } })).ShouldBe(HttpStatusCode.Created).Data;
         await using var stream = await Events.OpenAsync(service.Client(("appId", "demo"), ("apiKey", key.GetProperty("key").GetString()!), ("onBehalfOf", "revoked")));
         (await operate.DeleteAsync($"/api/apps/demo/keys/{key.GetProperty("id").GetString()}")).ShouldBe(HttpStatusCode.NoContent);
+        await stream.EndAsync();
+    }
+
+    [Fact]
+    public async Task A_user_follows_with_a_token_is_online_meanwhile_and_is_cut_off_when_erased()
+    {
+        (await service.Api.PostAsync("/api/users", new { id = "bearer" })).ShouldBe(HttpStatusCode.OK);
+        var token = (await service.Api.PostAsync("/api/users/bearer/tokens")).ShouldBe(HttpStatusCode.Created).Data.GetProperty("token").GetString();
+        await using var stream = await Events.OpenAsync(service.Client(("Authorization", $"Bearer {token}")));
+        var campaign = await service.GreetAsync("bearer");
+        Assert.Equal(campaign, (await stream.NextAsync()).Item.GetProperty("campaignId").GetString());
+        await Eventually.HoldsAsync(async () => (await service.Api.GetAsync("/api/users/bearer")).Data.GetProperty("status").GetString() == "online");
+        (await service.Api.DeleteAsync("/api/users/bearer")).ShouldBe(HttpStatusCode.OK);
         await stream.EndAsync();
     }
 

@@ -34,6 +34,20 @@ public sealed class RateLimitTests(RateLimitTests.Ten service) : IClassFixture<R
         Assert.Equal(Ten.Limit - 2, Header((await other.PostAsync("/api/channels", new { })).ShouldBe(HttpStatusCode.Forbidden), "X-RateLimit-Remaining"));
     }
 
+    [Fact]
+    public async Task A_user_with_a_token_is_counted_by_themselves()
+    {
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<double>("SELECT extract(second FROM clock_timestamp())::float8") < 45);
+        var app = await service.NewAppAsync($"app-{Guid.NewGuid():N}");
+        var left = new List<long>();
+        foreach (var user in new[] { "ann", "ann", "bob" })
+        {
+            var token = (await app.PostAsync($"/api/users/{user}/tokens")).ShouldBe(HttpStatusCode.Created).Data.GetProperty("token").GetString();
+            left.Add(Header((await service.Client(("Authorization", $"Bearer {token}")).GetAsync("/api/notification-feed")).ShouldBe(HttpStatusCode.OK), "X-RateLimit-Remaining"));
+        }
+        Assert.Equal([Ten.Limit - 1, Ten.Limit - 2, Ten.Limit - 1], left);
+    }
+
     private static long Header(Answer answer, string name) => long.Parse(answer.Headers.GetValues(name).Single(), CultureInfo.InvariantCulture);
 
     private long Now() => service.Services.GetRequiredService<TimeProvider>().GetUtcNow().ToUnixTimeSeconds();

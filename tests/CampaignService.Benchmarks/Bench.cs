@@ -16,6 +16,7 @@ internal sealed class Bench : IAsyncDisposable
         (Folder, _postgres) = (folder, postgres);
         Db = NpgsqlDataSource.Create(postgres.ConnectionString);
         References = new References(Db, new Psql(postgres.ConnectionString));
+        Pgbench = new Pgbench(postgres.ConnectionString, folder);
     }
 
     /// <summary>The folder of the solution.</summary>
@@ -24,6 +25,8 @@ internal sealed class Bench : IAsyncDisposable
     public BenchFolder Folder { get; }
 
     public NpgsqlDataSource Db { get; }
+
+    public Pgbench Pgbench { get; }
 
     public References References { get; }
 

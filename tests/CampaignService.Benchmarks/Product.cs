@@ -75,9 +75,17 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
         return campaign;
     }
 
-    /// <summary>Calls a verb and returns when it has answered.</summary>
-    public Task DoAsync(BenchCampaign campaign, string verb, object body, HttpStatusCode expected, CancellationToken ct) =>
+    /// <summary>Calls a verb and returns when it has answered, whatever it answers when nothing is expected.</summary>
+    public Task DoAsync(BenchCampaign campaign, string verb, object body, HttpStatusCode? expected, CancellationToken ct) =>
         CallAsync($"/api/campaigns/{campaign.Id}/{verb}", body, expected, ct);
+
+    /// <summary>A direct notification to one user; returns when it is answered.</summary>
+    public Task NotifyAsync(string user, CancellationToken ct) => CallAsync("/api/notifications/messages", new
+    {
+        templateId = _template,
+        receivers = new[] { user },
+        variables = new Dictionary<string, object> { [user] = new { name = "Ann", city = "Rome", code = "4711" } },
+    }, HttpStatusCode.OK, ct);
 
     /// <summary>A fast result counts only when it is right: one feed row for each recipient, and the campaign says so.</summary>
     public async Task RecountAsync(BenchCampaign campaign, int recipients, CancellationToken ct)
@@ -91,25 +99,25 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
 
     /// <summary>Empties what campaigns leave, so that every repetition meets the same tables.</summary>
     public Task ClearAsync(CancellationToken ct) =>
-        db.ExecuteAsync("TRUNCATE recipients, batch_exclusions, chunks, recipient_exceptions, feed_items, feed_receipts", ct);
+        db.ExecuteAsync("TRUNCATE recipients, batch_exclusions, chunks, recipient_exceptions, feed_items, feed_receipts, notifications, idempotency_keys", ct);
 
     public static void Require(string what, long wanted, long found)
     {
         if (wanted != found) throw new BenchException($"{what}: {found:N0} instead of {wanted:N0}. Nothing measured here counts.");
     }
 
-    private Task<JsonElement> CallAsync(string path, object body, HttpStatusCode expected, CancellationToken ct) =>
+    private Task<JsonElement> CallAsync(string path, object body, HttpStatusCode? expected, CancellationToken ct) =>
         SendAsync(HttpMethod.Post, path, new StringContent(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json"), expected, ct);
 
-    private async Task<JsonElement> SendAsync(HttpMethod method, string path, HttpContent? content, HttpStatusCode expected, CancellationToken ct)
+    private async Task<JsonElement> SendAsync(HttpMethod method, string path, HttpContent? content, HttpStatusCode? expected, CancellationToken ct)
     {
         using var request = new HttpRequestMessage(method, new Uri(service.Address, path)) { Content = content };
         request.Headers.Add("appId", ServiceProcess.AppId);
         request.Headers.Add("apiKey", ServiceProcess.ApiKey);
         using var response = await _http.SendAsync(request, ct);
         var text = await response.Content.ReadAsStringAsync(ct);
-        return response.StatusCode == expected
-            ? JsonDocument.Parse(text).RootElement.GetProperty("data")
+        return expected is null || response.StatusCode == expected
+            ? JsonDocument.Parse(text).RootElement.TryGetProperty("data", out var data) ? data : default
             : throw new BenchException($"{method} {path} answered {(int)response.StatusCode}: {text}");
     }
 }

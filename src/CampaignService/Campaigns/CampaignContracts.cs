@@ -1,5 +1,4 @@
 using System.Text.Json;
-using CampaignService.Channels;
 using CampaignService.Common;
 using CampaignService.Delivery;
 using FluentValidation;
@@ -135,52 +134,6 @@ public sealed record CampaignView(
     DeliveryMode DeliveryMode, string? Tag, IReadOnlyDictionary<string, RawJson> Variables, string? SenderId,
     DateTimeOffset? ScheduledAt, string? ScheduleZone, DateTimeOffset? StopAt, DateTimeOffset? StartedAt, DateTimeOffset? CompletedAt, DateTimeOffset? PausedAt,
     TotalsView Totals, ReceiptsView Receipts, double Progress, long? SecondsLeft, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
-
-/// <summary>Why a campaign stands where it does.</summary>
-/// <param name="Code">For programs.</param>
-/// <param name="Message">For people.</param>
-public sealed record StatusReason(string Code, string Message);
-
-/// <summary>
-/// The ledger in numbers. A message is one recipient on one channel; <c>messages = pending + delivered + failed + skipped + uncertain</c>, always.
-/// </summary>
-/// <param name="Recipients">People in the audience.</param>
-/// <param name="Messages">Recipients times channels.</param>
-/// <param name="Pending">Not handed over yet.</param>
-/// <param name="Delivered">Handed over for good: in the feed, or taken by the provider.</param>
-/// <param name="Failed">Refused for good.</param>
-/// <param name="Skipped">Left out, each with a reason.</param>
-/// <param name="Uncertain">May have been handed over: a process died between the call and its answer.</param>
-/// <param name="Channels">The same for each channel.</param>
-public sealed record TotalsView(
-    long Recipients, long Messages, long Pending, long Delivered, long Failed, long Skipped, long Uncertain, IReadOnlyList<ChannelTotalsView> Channels)
-{
-    public static TotalsView Of(BatchTotals t, IReadOnlyDictionary<int, ChannelName> channels) => new(
-        t.Recipients, t.Messages, t.Pending, t.Delivered, t.Failed, t.Skipped, t.Uncertain,
-        [.. t.Channels.Select(c => new ChannelTotalsView(channels[c.ChannelNo].ChannelId, channels[c.ChannelNo].ChannelType, c.Pending, c.Delivered, c.Failed, c.Skipped, c.Uncertain))]);
-}
-
-/// <summary>The ledger of one channel in numbers.</summary>
-/// <param name="ChannelId">The channel's slug.</param>
-/// <param name="ChannelType">The channel's type.</param>
-/// <param name="Pending">Not handed over yet.</param>
-/// <param name="Delivered">Handed over for good.</param>
-/// <param name="Failed">Refused for good.</param>
-/// <param name="Skipped">Left out, each with a reason.</param>
-/// <param name="Uncertain">May have been handed over.</param>
-public sealed record ChannelTotalsView(
-    string ChannelId, ChannelType ChannelType, long Pending, long Delivered, long Failed, long Skipped, long Uncertain);
-
-/// <summary>What the receiving side reported, in messages.</summary>
-/// <param name="Delivered">Seen by a device.</param>
-/// <param name="Read">Read.</param>
-/// <param name="Engaged">Acted upon.</param>
-public sealed record ReceiptsView(long Delivered, long Read, long Engaged);
-
-/// <summary>A channel as other objects name it.</summary>
-/// <param name="ChannelId">The channel's slug.</param>
-/// <param name="ChannelType">The channel's type.</param>
-public sealed record ChannelName(string ChannelId, ChannelType ChannelType);
 
 /// <summary>How to send.</summary>
 public sealed class SendCampaign

@@ -9,18 +9,19 @@ namespace CampaignService.Campaigns;
 /// <summary>What becomes of a campaign when something happens to its batch that nobody asked for.</summary>
 public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedule schedule, TimeProvider clock) : IBatchOwner
 {
-    /// <summary>Skips for these reasons do not count against the outcome: the recipient was meant to be left out.</summary>
-    private static readonly HashSet<string> Neutral = ["stopped", "suppressed", "opted_out", "already_received", ErasedRecipient.Reason];
-
     public BatchKind Kind => BatchKind.Campaign;
 
     public async Task EndedAsync(CampaignsDb db, Batch batch, BatchTotals totals, CancellationToken ct)
     {
         var campaign = await db.Campaigns.SingleAsync(c => c.Id == batch.OwnerId, ct);
-        var neutral = totals.Skipped == 0 ? 0 : (await ReasonCount.ReadAsync(db.Connection, batch.Id, ct))
-            .Where(r => r.Status == MessageStatus.Skipped && Neutral.Contains(r.Reason)).Sum(r => r.Count);
+        var outcome = await BatchOutcomes.DecideAsync(db.Connection, batch, totals, ct);
         // A moment to stop it may still be set: it will find nothing to do. The clock is not touched where delivery would wait for it.
-        campaign.Finish(Decide(totals.Delivered, totals.Skipped - neutral + totals.Failed + totals.Uncertain), clock.GetUtcNow());
+        campaign.Finish(outcome switch
+        {
+            BatchOutcome.Completed => CampaignStatus.Completed,
+            BatchOutcome.Failed => CampaignStatus.Failed,
+            _ => CampaignStatus.PartiallyFailed,
+        }, clock.GetUtcNow());
     }
 
     public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct) =>
@@ -52,11 +53,6 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
     }
-
-    /// <param name="delivered">Messages handed over for good.</param>
-    /// <param name="notServed">Messages that should have been and were not.</param>
-    public static CampaignStatus Decide(long delivered, long notServed) =>
-        notServed == 0 ? CampaignStatus.Completed : delivered == 0 ? CampaignStatus.Failed : CampaignStatus.PartiallyFailed;
 
     private static string CodeOf(HoldReason reason) => reason == HoldReason.Restored ? StatusReasons.Restored : StatusReasons.Late;
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using CampaignService.Common;
 using CampaignService.Data;
+using CampaignService.Delivery;
 using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Mvc;
 

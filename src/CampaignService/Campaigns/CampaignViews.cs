@@ -32,9 +32,6 @@ public sealed class CampaignViews(CampaignsDb db)
         }
     }
 
-    public static Dictionary<int, ChannelName> ChannelsOf(TemplateVersion version) =>
-        version.Content.Channels.ToDictionary(c => c.ChannelNo, c => new ChannelName(c.ChannelId, c.Type));
-
     private static CampaignView Of(Campaign campaign, TemplateVersion version, BatchTotals? sums, Receipts? receipts)
     {
         var batch = campaign.Batch;
@@ -44,7 +41,7 @@ public sealed class CampaignViews(CampaignsDb db)
             campaign.StatusReason is { } code ? new StatusReason(code, StatusReasons.MessageOf(code)) : null,
             campaign.DeliveryMode, campaign.Tag, VariableValues.ToJson(new VariableSchema(version.Content.VariableSchema), batch.Variables), campaign.SenderId,
             campaign.ScheduledAt, campaign.ScheduleZone, campaign.StopAt, campaign.StartedAt, campaign.CompletedAt, campaign.PausedAt,
-            TotalsView.Of(totals, ChannelsOf(version)), new ReceiptsView(receipts?.Delivered ?? 0, receipts?.Read ?? 0, receipts?.Engaged ?? 0), progress,
+            TotalsView.Of(totals, ChannelName.Of(version)), ReceiptsView.Of(receipts), progress,
             campaign.Status == CampaignStatus.Sending && batch.Run == 0 ? totals.SecondsLeft : null,
             campaign.CreatedAt, campaign.UpdatedAt);
     }

@@ -1,8 +1,5 @@
-using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
-using CampaignService.Channels;
 using CampaignService.Common;
-using CampaignService.Delivery;
 using FluentValidation;
 
 namespace CampaignService.Campaigns;
@@ -35,57 +32,6 @@ public sealed class AddRecipients
 /// <param name="Duplicates">Ids that were repeated or in the campaign already.</param>
 /// <param name="Total">Recipients of the campaign now.</param>
 public sealed record AddedRecipients(int Added, int Duplicates, int Total);
-
-/// <summary>Which recipients to list.</summary>
-public sealed class RecipientQuery
-{
-    /// <summary>Only those with this status: on the channel given, else over all channels.</summary>
-    public MessageStatus? Status { get; init; }
-
-    /// <summary>Only this channel, by id or slug.</summary>
-    public string? ChannelId { get; init; }
-
-    /// <summary>Only those with this text in their user id, whatever the case.</summary>
-    public string? Search { get; init; }
-
-    /// <summary>Rows in a page, 1 to 1000.</summary>
-    [Range(1, 1000, ErrorMessage = "must be a whole number from 1 to 1000")]
-    public int Limit { get; init; } = 20;
-
-    /// <summary>The <c>next</c> of the page before; left out for the first page.</summary>
-    public string? Cursor { get; init; }
-}
-
-/// <summary>A recipient and what became of the messages to them.</summary>
-/// <param name="UserId">Who.</param>
-/// <param name="Variables">The values given for this recipient alone.</param>
-/// <param name="Status">Over all channels: delivered if any is, else the first of uncertain, pending, failed, skipped that any is.</param>
-/// <param name="Channels">Channel by channel.</param>
-public sealed record RecipientView(string UserId, IReadOnlyDictionary<string, RawJson> Variables, MessageStatus Status, IReadOnlyList<MessageView> Channels);
-
-/// <summary>What became of one message.</summary>
-/// <param name="ChannelId">The channel's slug.</param>
-/// <param name="ChannelType">The channel's type.</param>
-/// <param name="Status">What became of it.</param>
-/// <param name="Reason">Why it was skipped or failed, for programs.</param>
-/// <param name="Detail">More on the reason, such as the name of the variable that is missing.</param>
-/// <param name="Attempts">How often it was tried.</param>
-/// <param name="At">When it got this status; null while it is pending.</param>
-public sealed record MessageView(
-    string ChannelId, ChannelType ChannelType, MessageStatus Status, string? Reason, string? Detail, int Attempts, DateTimeOffset? At);
-
-/// <summary>The whole ledger in numbers.</summary>
-/// <param name="Totals">By status.</param>
-/// <param name="Reasons">By reason: everything that was not simply delivered.</param>
-/// <param name="Exclusions">Those who never became recipients, by reason.</param>
-public sealed record SummaryView(TotalsView Totals, IReadOnlyList<ReasonView> Reasons, IReadOnlyDictionary<string, int> Exclusions);
-
-/// <summary>How many messages share a reason.</summary>
-/// <param name="ChannelId">The channel's slug.</param>
-/// <param name="Status">Their status.</param>
-/// <param name="Reason">Their reason.</param>
-/// <param name="Count">How many.</param>
-public sealed record ReasonView(string ChannelId, MessageStatus Status, string Reason, long Count);
 
 /// <summary>What an upload came to.</summary>
 /// <param name="CampaignId">The campaign.</param>

@@ -26,7 +26,7 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     {
         var list = $"recipients:{app.No}:{id}";
         var after = cursors.Decode(list, query.Cursor);
-        await using var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
+        await using var ledger = await OpenAsync(id, ct);
         var filter = new LedgerFilter(query.Status, ledger.ChannelNo(query.ChannelId), query.Search);
         var rows = await ledger.TakeAsync(filter, after, query.Limit + 1, ct);
         return Page.Of(rows, query.Limit, r => r, r => cursors.Encode(list, r.UserId));
@@ -36,7 +36,7 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     [HttpGet("recipients/{userId}")]
     public async Task<One<RecipientView>> Get(string id, string userId, CancellationToken ct)
     {
-        await using var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
+        await using var ledger = await OpenAsync(id, ct);
         // The server leaves %2F as it is, for a slash there would be taken for one of the path.
         return new(await ledger.FindAsync(userId.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase).Trim(), ct) ?? throw new ApiException(Errors.NotFound("recipient", userId)));
     }
@@ -45,7 +45,7 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     [HttpGet("recipients/summary")]
     public async Task<One<SummaryView>> Summary(string id, CancellationToken ct)
     {
-        await using var ledger = await CampaignLedger.OpenAsync(db, app, id, ct);
+        await using var ledger = await OpenAsync(id, ct);
         return new(await ledger.SummaryAsync(ct));
     }
 
@@ -58,11 +58,14 @@ public sealed class RecipientsController(CampaignsDb db, CurrentApp app, Campaig
     {
         // Spooled first: who reads slowly must not keep a connection of the database's for as long.
         await using var file = Spool.Open();
-        await using (var ledger = await CampaignLedger.OpenAsync(db, app, id, ct)) await ledger.ExportAsync(file, ct);
+        await using (var ledger = await OpenAsync(id, ct)) await ledger.ExportAsync(file, ct);
         file.Position = 0;
         Response.ContentType = "text/csv; charset=utf-8";
         Response.Headers.ContentDisposition = $"attachment; filename=\"{id}-recipients.csv\"";
         Response.ContentLength = file.Length;
         await file.CopyToAsync(Response.Body, ct);
     }
+
+    private Task<BatchLedger> OpenAsync(string id, CancellationToken ct) =>
+        BatchLedger.OpenAsync(db, async () => (await db.FindCampaignAsync(app, id, ct)).Batch, ct);
 }

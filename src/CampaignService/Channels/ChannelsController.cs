@@ -12,7 +12,7 @@ namespace CampaignService.Channels;
 [Route("api/channels")]
 [Tags("Channels")]
 [AllowScope]
-public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvider clock, Cursors cursors) : ControllerBase
+public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvider clock, ContentChanges changes, Cursors cursors) : ControllerBase
 {
     /// <summary>Makes a channel.</summary>
     /// <response code="409">`ERR_CONFLICT`: the app has a channel with that `channelId`.</response>
@@ -54,6 +54,7 @@ public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvi
         var channel = await FindAsync(id, ct);
         channel.Edit(body.Name, body.Enabled, clock.GetUtcNow());
         await db.SaveChangesAsync(ct);
+        changes.Made(app.No);
         return new One<ChannelView>(ChannelView.Of(channel));
     }
 

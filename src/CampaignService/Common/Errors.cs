@@ -51,6 +51,21 @@ public static class Errors
     public static ApiError TooManyStreams(int limit) => new(429, "ERR_TOO_MANY_REQUESTS",
         $"This app follows {limit} streams of this process already. Close some, or read the campaign now and then.", RetryAfter: TimeSpan.FromSeconds(30));
 
+    public static ApiError TargetLimitExceeded(int limit, int count) => new(400, "ERR_TARGET_LIMIT_EXCEEDED",
+        $"receivers: may hold at most {limit:N0}, this has {count:N0}. Send to more in several calls, or make a campaign.", new[] { $"receivers: may hold at most {limit:N0}, this has {count:N0}" });
+
+    public static ApiError InvalidVariables(IReadOnlyList<string> details) => new(400, "ERR_INVALID_VARIABLES",
+        details.Count == 1 ? details[0] : $"{details.Count} values that the template needs are missing; each stands in details.", details);
+
+    public static ApiError IdempotencyKeyReused() => new(422, "ERR_IDEMPOTENCY_KEY_REUSED",
+        "This Idempotency-Key was used for another request: another path or another body. Take a new key for each new request.");
+
+    public static ApiError IdempotencyInProgress() => new(409, "ERR_IDEMPOTENCY_IN_PROGRESS",
+        "The request with this Idempotency-Key is still being worked on. Repeat it shortly to get its answer.", RetryAfter: TimeSpan.FromSeconds(1));
+
+    public static ApiError IdempotencyAnswerLost() => new(409, "ERR_IDEMPOTENCY_ANSWER_LOST",
+        "The request with this Idempotency-Key was carried out, but its answer was lost with the process that worked on it. Read what it changed; it is not done again.");
+
     public static ApiError TooLarge(string what, long limit) => new(413, "ERR_TOO_LARGE", $"{what} is larger than the {limit:N0} bytes allowed.");
 
     public static ApiError UnsupportedMediaType(string expected) => new(415, "ERR_UNSUPPORTED_MEDIA_TYPE", $"Send the body as {expected}.");

@@ -83,7 +83,9 @@ public sealed class JsonBodyFormatter : TextInputFormatter
         }
     }
 
-    private static async Task<ReadOnlyMemory<byte>> ReadAllAsync(HttpContext http)
+    /// <summary>The whole body, without a byte order mark.</summary>
+    /// <exception cref="ApiException">413: it is too large.</exception>
+    internal static async Task<ReadOnlyMemory<byte>> ReadAllAsync(HttpContext http)
     {
         if (http.Request.ContentLength > MaxBytes) throw new ApiException(Errors.TooLarge("The body", MaxBytes));
         var body = new ArrayBufferWriter<byte>((int)Math.Clamp(http.Request.ContentLength ?? 4096, 256, 64 * 1024));

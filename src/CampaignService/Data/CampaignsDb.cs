@@ -1,6 +1,7 @@
 using CampaignService.Campaigns;
 using CampaignService.Channels;
 using CampaignService.Delivery;
+using CampaignService.Notifications;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
 using CampaignService.Users;
@@ -32,6 +33,8 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
     public DbSet<Batch> Batches => Set<Batch>();
 
     public DbSet<Campaign> Campaigns => Set<Campaign>();
+
+    public DbSet<Notification> Notifications => Set<Notification>();
 
     /// <summary>The connection under this context, for SQL that must share its transaction.</summary>
     public NpgsqlConnection Connection => (NpgsqlConnection)Database.GetDbConnection();

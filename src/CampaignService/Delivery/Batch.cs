@@ -21,6 +21,7 @@ public sealed class Batch
 
     public BatchKind Kind { get; private set; }
 
+    /// <summary>A campaign's id; nothing for a direct notification, which has the batch's own id.</summary>
     public string OwnerId { get; private set; } = "";
 
     public BatchState State { get; private set; }
@@ -164,6 +165,7 @@ public sealed class Batch
 public enum BatchKind
 {
     Campaign = 1,
+    Notification = 2,
 }
 
 public enum BatchState

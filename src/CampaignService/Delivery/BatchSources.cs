@@ -15,6 +15,16 @@ public sealed class BatchSources(IServiceScopeFactory scopes) : IFeedSources, ID
 {
     private readonly MemoryCache _cache = new(new MemoryCacheOptions { SizeLimit = 2000 });
 
+    public async ValueTask<IReadOnlyDictionary<long, FeedSource>> FindAsync(int appNo, IReadOnlyCollection<long> ids, CancellationToken ct)
+    {
+        var found = new Dictionary<long, FeedSource>();
+        foreach (var id in ids)
+        {
+            if (await FindAsync(id, ct) is { } source) found[id] = source;
+        }
+        return found;
+    }
+
     public async ValueTask<FeedSource?> FindAsync(long sourceId, CancellationToken ct)
     {
         if (_cache.TryGetValue(sourceId, out FeedSource? known)) return known;

@@ -16,9 +16,9 @@ public sealed record FeedSource(
 /// <summary>The content of a source on one channel.</summary>
 public sealed record FeedChannel(string ChannelId, ChannelType Type, BoundTemplate Template);
 
-/// <summary>Finds what a feed item's <c>source_id</c> stands for. Whoever writes feed items offers one.</summary>
+/// <summary>Finds what the <c>source_id</c> of feed items stands for. Whoever writes feed items offers one.</summary>
 public interface IFeedSources
 {
-    /// <returns>Null when the id is not one of this kind's.</returns>
-    ValueTask<FeedSource?> FindAsync(long sourceId, CancellationToken ct);
+    /// <returns>By id; those that are not of this kind are not in it.</returns>
+    ValueTask<IReadOnlyDictionary<long, FeedSource>> FindAsync(int appNo, IReadOnlyCollection<long> ids, CancellationToken ct);
 }

@@ -15,8 +15,7 @@ public sealed class FeedViews(CampaignsDb db, IEnumerable<IFeedSources> kinds)
     public async Task<IReadOnlyList<FeedItemView>> OfAsync(FeedOwner owner, IReadOnlyList<FeedRow> rows, CancellationToken ct)
     {
         if (rows.Count == 0) return [];
-        var sources = new Dictionary<long, FeedSource>();
-        foreach (var id in rows.Select(r => r.SourceId).Distinct()) sources[id] = await FindSourceAsync(id, ct);
+        var sources = await FindSourcesAsync(owner.AppNo, [.. rows.Select(r => r.SourceId)], ct);
         var ids = sources.Values.Select(s => s.TemplateId).Distinct().ToArray();
         var templates = await db.Templates.AsNoTracking().Where(t => t.AppNo == owner.AppNo && ids.Contains(t.Id))
             .ToDictionaryAsync(t => t.Id, t => new TemplateNow(t.TemplateId, t.Category, t.Label, t.Tags), ct);
@@ -32,12 +31,15 @@ public sealed class FeedViews(CampaignsDb db, IEnumerable<IFeedSources> kinds)
             template.Category, template.Label, template.Tags, new RawJson(content.WrittenMemory), row.Status, row.SentAt, row.DeliveredAt, row.ReadAt, null);
     }
 
-    private async ValueTask<FeedSource> FindSourceAsync(long id, CancellationToken ct)
+    private async Task<Dictionary<long, FeedSource>> FindSourcesAsync(int appNo, HashSet<long> ids, CancellationToken ct)
     {
+        var found = new Dictionary<long, FeedSource>();
         foreach (var kind in kinds)
         {
-            if (await kind.FindAsync(id, ct) is { } source) return source;
+            if (ids.Count == 0) break;
+            foreach (var (id, source) in await kind.FindAsync(appNo, ids, ct)) found[id] = source;
+            ids.ExceptWith(found.Keys);
         }
-        throw new InvalidOperationException($"Feed items name the source {id}, which nobody knows; sources must outlive their items.");
+        return ids.Count == 0 ? found : throw new InvalidOperationException($"Feed items name the source {ids.First()}, which nobody knows; sources must outlive their items.");
     }
 }

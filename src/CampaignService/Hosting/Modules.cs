@@ -1,6 +1,8 @@
 using CampaignService.Campaigns;
+using CampaignService.Channels;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Notifications;
 using CampaignService.Scheduling;
 using CampaignService.Templates;
 using CampaignService.Users;
@@ -22,12 +24,12 @@ public static class Modules
         services.AddSingleton<UserPresence>().AddHostedService(provider => provider.GetRequiredService<UserPresence>());
         // In this order people are erased: when a feed is, nothing can come into it any more.
         services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
-        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, FeedRecords>();
+        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
 
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
         services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>();
-        services.AddScoped<TemplateAuthor>();
+        services.AddSingleton<ContentChanges>().AddSingleton<SendableTemplates>().AddScoped<TemplateAuthor>();
 
         services.AddOptions<WorkerSettings>().BindConfiguration("Workers").ValidateDataAnnotations().ValidateOnStart();
         services.AddKeyedSingleton(DeliveryPool.Key, (provider, _) => DeliveryPool.Create(connectionString, provider.GetRequiredService<IOptions<WorkerSettings>>().Value.ActualLoops));
@@ -36,6 +38,9 @@ public static class Modules
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
         services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
+
+        services.AddSingleton<NotificationStore>().AddSingleton<NotificationWriter>().AddSingleton<IFeedSources, NotificationSources>();
+        services.AddScoped<NotificationSender>().AddScoped<NotificationControl>().AddScoped<NotificationViews>().AddScoped<IBatchOwner, NotificationOutcome>();
 
         services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignImport>();

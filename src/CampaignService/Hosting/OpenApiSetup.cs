@@ -59,7 +59,9 @@ public static class OpenApiSetup
     private static string IdOf(ApiDescription api)
     {
         var words = GroupOf(api).Split(' ').Select(word => char.ToUpper(word[0], CultureInfo.InvariantCulture) + word[1..]);
-        return $"{string.Concat(words)}_{api.ActionDescriptor.RouteValues["action"]}";
+        // The same action by a second path needs a name of its own.
+        var alias = api.RelativePath!.StartsWith("api/", StringComparison.Ordinal) ? "" : "ByShortPath";
+        return $"{string.Concat(words)}_{api.ActionDescriptor.RouteValues["action"]}{alias}";
     }
 
     /// <summary>The contract's name as a caller would give it: <c>Campaign</c>, not <c>CampaignView</c>, and <c>PageOfCampaign</c>.</summary>

@@ -2,6 +2,7 @@ using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
+using CampaignService.Idempotency;
 using CampaignService.Tenancy;
 using CampaignService.Users;
 using FluentValidation;
@@ -27,7 +28,9 @@ public static class Platform
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(_ => OpenPool(connectionString));
-        services.AddDbContextPool<CampaignsDb>((provider, options) => options.UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>()));
+        services.AddDbContextPool<CampaignsDb>((provider, options) => options
+            .UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>()).AddInterceptors(provider.GetRequiredService<IdempotencyFence>()));
+        services.AddSingleton<IdempotencyFence>().AddSingleton<IdempotencyKeys>().AddHostedService<IdempotencySweep>();
         services.AddSingleton<DbMigrator>().AddSingleton<DatabaseHealth>().AddSingleton<DatabaseClock>();
         services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
         services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
@@ -82,6 +85,7 @@ public static class Platform
         app.UseStatusCodePages(context => WriteStatusAsync(context.HttpContext));
         app.UseAuthentication();
         app.UseAuthorization();
+        app.UseMiddleware<IdempotencyMiddleware>();
     }
 
     public static void MapPlatform(this WebApplication app)

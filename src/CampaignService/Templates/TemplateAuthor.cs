@@ -11,7 +11,7 @@ using Npgsql;
 namespace CampaignService.Templates;
 
 /// <summary>Makes and changes templates: finds the channels that their contents are for, and slugs that are free.</summary>
-public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, TimeProvider clock)
+public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, ContentChanges changes, TimeProvider clock)
 {
     /// <summary>Each time a slug is lost, another request has won it: only as many requests at once could use these up.</summary>
     private const int SlugAttempts = 100;
@@ -59,8 +59,14 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, TimeProvider 
             body.Channels is null ? current.Channels : await ResolveAsync(body.Channels, ct)), now);
         if (body.Status == TemplateStatus.Approved) template.Approve(now);
         await db.SaveChangesAsync(ct);
+        changes.Made(app.No);
         return template;
     }
+
+    /// <summary>Approves the newest version.</summary>
+    public Task<Template> ApproveAsync(string id, CancellationToken ct) => ChangeAsync(id, template => template.Approve(clock.GetUtcNow()), ct);
+
+    public Task<Template> ArchiveAsync(string id, CancellationToken ct) => ChangeAsync(id, template => template.Archive(clock.GetUtcNow()), ct);
 
     public async Task<TemplateVersion> AddVersionAsync(string id, CreateTemplateVersion? body, CancellationToken ct)
     {
@@ -72,6 +78,15 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, TimeProvider 
             body?.Channels is { } channels ? await ResolveAsync(channels, ct) : current.Channels), clock.GetUtcNow());
         await db.SaveChangesAsync(ct);
         return template.Current;
+    }
+
+    private async Task<Template> ChangeAsync(string id, Action<Template> change, CancellationToken ct)
+    {
+        var template = await db.FindTemplateWithCurrentAsync(app, id, ct);
+        change(template);
+        await db.SaveChangesAsync(ct);
+        changes.Made(app.No);
+        return template;
     }
 
     /// <summary>Finds the channel of each entry.</summary>

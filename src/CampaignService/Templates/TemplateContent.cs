@@ -16,4 +16,9 @@ public sealed record TemplateContent(IReadOnlyList<Variable> VariableSchema, IRe
 
 /// <summary>A template's content for one channel. A channel's number and slug never change, so they are kept here.</summary>
 public sealed record ChannelContent(
-    int ChannelNo, string ChannelId, ChannelType Type, [property: JsonConverter(typeof(VerbatimJsonConverter))] JsonElement Content, string? DataType);
+    int ChannelNo, string ChannelId, ChannelType Type, [property: JsonConverter(typeof(VerbatimJsonConverter))] JsonElement Content, string? DataType)
+{
+    /// <summary>The content for values that stand at their variables' places in the schema.</summary>
+    public BoundTemplate BindToSchema(VariableSchema schema) =>
+        CompiledTemplate.Compile(Content.GetRawText(), schema).Bind([.. schema.Variables.Select(v => v.Key)], new Dictionary<string, string>());
+}

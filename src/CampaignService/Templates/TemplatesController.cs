@@ -13,7 +13,7 @@ namespace CampaignService.Templates;
 [Route("api/templates")]
 [Tags("Templates")]
 [AllowScope(Scopes.Send)]
-public sealed class TemplatesController(CampaignsDb db, CurrentApp app, TemplateAuthor author, TimeProvider clock, Cursors cursors) : ControllerBase
+public sealed class TemplatesController(CampaignsDb db, CurrentApp app, TemplateAuthor author, Cursors cursors) : ControllerBase
 {
     /// <summary>Makes a template with its first version.</summary>
     /// <response code="404">A channel named is not known.</response>
@@ -58,24 +58,12 @@ public sealed class TemplatesController(CampaignsDb db, CurrentApp app, Template
     /// <response code="409">`ERR_INVALID_STATE`: it is archived.</response>
     [HttpPost("{id}/approve")]
     [AllowScope]
-    public async Task<One<TemplateView>> Approve(string id, CancellationToken ct)
-    {
-        var template = await db.FindTemplateWithCurrentAsync(app, id, ct);
-        template.Approve(clock.GetUtcNow());
-        await db.SaveChangesAsync(ct);
-        return new One<TemplateView>(TemplateView.Of(template));
-    }
+    public async Task<One<TemplateView>> Approve(string id, CancellationToken ct) => new(TemplateView.Of(await author.ApproveAsync(id, ct)));
 
     /// <summary>Archives the template: it is not listed and cannot be sent any more; what was sent stays readable. Safe to repeat.</summary>
     [HttpDelete("{id}")]
     [AllowScope]
-    public async Task<One<TemplateView>> Archive(string id, CancellationToken ct)
-    {
-        var template = await db.FindTemplateWithCurrentAsync(app, id, ct);
-        template.Archive(clock.GetUtcNow());
-        await db.SaveChangesAsync(ct);
-        return new One<TemplateView>(TemplateView.Of(template));
-    }
+    public async Task<One<TemplateView>> Archive(string id, CancellationToken ct) => new(TemplateView.Of(await author.ArchiveAsync(id, ct)));
 
     /// <summary>Lists the versions, newest first.</summary>
     [HttpGet("{id}/versions")]

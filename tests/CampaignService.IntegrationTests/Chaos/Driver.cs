@@ -109,7 +109,7 @@ internal sealed class Driver(Slot api, ChaosReport report)
             var answer = await TryAsync(call, ct);
             if (answer is not null && wanted.Contains(answer.Status)) return answer;
             // 409: an earlier try whose answer was lost still holds the campaign.
-            if (answer is { Status: not (HttpStatusCode.Conflict or HttpStatusCode.ServiceUnavailable) }) throw new InvalidOperationException($"{(int)answer.Status}: {answer.Text}");
+            if (answer is { Status: not (HttpStatusCode.Conflict or HttpStatusCode.ServiceUnavailable) }) throw new InvalidOperationException($"{(int)answer.Status}: {answer.Text}\n{string.Join('\n', api.Errors)}");
             await Wait.ForAsync(TimeSpan.FromMilliseconds(50), ct);
         }
     }

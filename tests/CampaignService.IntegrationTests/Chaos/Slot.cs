@@ -55,6 +55,9 @@ internal sealed class Slot(string connectionString, string roles, ChaosReport re
         }
     }
 
+    /// <summary>What the present process logged as errors, the last ones.</summary>
+    public IEnumerable<string> Errors => _current.Log.Where(l => l.Contains("\"Level\":\"Error\"", StringComparison.Ordinal)).TakeLast(3);
+
     public async ValueTask DisposeAsync()
     {
         await _end.CancelAsync();

@@ -78,6 +78,13 @@ public class TestService : IAsyncLifetime
         return (T)(await command.ExecuteScalarAsync())!;
     }
 
+    public async Task ExecuteAsync(string sql, params object[] parameters)
+    {
+        await using var command = Db.CreateCommand(sql);
+        foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
+        await command.ExecuteNonQueryAsync();
+    }
+
     private sealed class Factory(string connectionString, Dictionary<string, string> settings) : WebApplicationFactory<Program>
     {
         protected override void ConfigureWebHost(IWebHostBuilder builder)

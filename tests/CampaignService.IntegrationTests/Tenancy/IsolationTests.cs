@@ -118,6 +118,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         await service.DeliverAsync();
         var draft = await service.Api.NewCampaignAsync(slug, new { name = "all" });
         (await service.Api.PostAsync($"/api/campaigns/{draft}/recipients", new { userIds = new[] { "ann" } })).ShouldBe(HttpStatusCode.Created);
+        var notification = (await service.Api.PostAsync("/api/notifications/messages", new { templateId = slug, receivers = new[] { "ann" } })).ShouldBe(HttpStatusCode.OK).Data;
         (await service.Api.PostAsync("/api/users", new { id = $"user-{suffix}" })).ShouldBe(HttpStatusCode.OK);
         (await service.Api.PostAsync($"/api/users/user-{suffix}/devices", new { deviceId = "phone", platform = "web", token = $"token-{suffix}" })).ShouldBe(HttpStatusCode.Created);
         var item = await service.ScalarAsync<long>("SELECT id FROM feed_items WHERE user_id = 'ann' ORDER BY id DESC LIMIT 1");
@@ -127,6 +128,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
                 ["channels"] = [Text(channel, "id"), Text(channel, "channelId")],
                 ["templates"] = [Text(template, "id"), slug],
                 ["campaigns"] = [sent, draft],
+                ["notifications"] = [Text(notification, "notificationId")],
                 ["users"] = [$"user-{suffix}"],
                 ["notification-feed"] = [Ids.FromNumber(Ids.FeedItem, item)],
             },

@@ -145,6 +145,22 @@ internal static class EngineSchema
         UPDATE batches SET progress_at = clock_timestamp() WHERE state = 2;
         """;
 
+    public const string IdempotencyKeys = """
+        -- Requests by the key that they came with, and their answers. Removed by their time, in whose order they lie.
+        CREATE TABLE idempotency_keys (
+          app_no integer NOT NULL,
+          key text COLLATE "C" NOT NULL,
+          digest bytea NOT NULL,                     -- of method, path and body
+          state smallint NOT NULL,                   -- 1 running, 2 done, 3 answered
+          token uuid,                                -- the fence of whoever works on it
+          status smallint,
+          answer bytea,
+          location text,
+          at timestamptz NOT NULL,
+          PRIMARY KEY (app_no, key)) WITH (fillfactor = 70);
+        CREATE INDEX idempotency_keys_at ON idempotency_keys USING brin (at);
+        """;
+
     public const string DropPulse = "DROP TABLE delivery_pulse;";
 
     public const string Drop = """

@@ -29,6 +29,12 @@ public static class ApiText
         Lists take `limit` and `cursor`. Give `meta.next` of one page as `cursor` to get the page behind it; it is `null` at the end. A cursor
         belongs to its list: one that was made up or comes from another list is refused. Any page costs the same, however far in.
 
+        ### Repeating
+        A call whose answer was lost may or may not have been carried out. Give every POST that makes or sends something an `Idempotency-Key` of
+        its own, and repeat it unchanged until it is answered: it is carried out once, and the answer of that time comes again, with the header
+        `Idempotency-Replayed: true`. Keys are kept for 24 hours. Refusals are kept, too, but for 401, 403, 429 and 5xx. Uploads take no key:
+        repeating one adds nobody twice.
+
         ### Refusals
         Every refusal is `application/problem+json` (RFC 9457) with an `error` for programs: decide by `error.code`. A bad request lists all
         its faults at once in `error.details`. Checks run in this order: key (401, 403), shape (400), existence (404), state (409).
@@ -36,6 +42,8 @@ public static class ApiText
         | Status | `error.code` | Meaning |
         |---|---|---|
         | 400 | `ERR_BAD_REQUEST` | A member, parameter or file is not as it must be; `error.details` names each fault. |
+        | 400 | `ERR_TARGET_LIMIT_EXCEEDED` | A direct notification names more than 10,000 receivers. |
+        | 400 | `ERR_INVALID_VARIABLES` | A direct notification lacks values that its template requires; `error.details` names each. |
         | 401 | `ERR_UNAUTHORIZED` | Headers are missing, or app and key do not fit. |
         | 403 | `ERR_FORBIDDEN` | The key has no scope for this. |
         | 404 | `ERR_NOT_FOUND` | There is no such object in this app, or no such route. |
@@ -46,8 +54,11 @@ public static class ApiText
         | 409 | `ERR_TEMPLATE_NOT_APPROVED` | The template's version is not approved, or the template is archived. |
         | 409 | `ERR_NO_ENABLED_CHANNEL` | No channel of the template is enabled. |
         | 409 | `ERR_NOTHING_TO_RETRY` | Nobody has a status that is to be tried again. |
+        | 409 | `ERR_IDEMPOTENCY_IN_PROGRESS` | The request with this key is being worked on; repeat it shortly. |
+        | 409 | `ERR_IDEMPOTENCY_ANSWER_LOST` | The request with this key was carried out and its answer lost; read what it changed. |
         | 413 | `ERR_TOO_LARGE` | The body or the file is larger than allowed. |
         | 415 | `ERR_UNSUPPORTED_MEDIA_TYPE` | The body is not of the type that the route takes. |
+        | 422 | `ERR_IDEMPOTENCY_KEY_REUSED` | The key was used for another request. |
         | 429 | `ERR_TOO_MANY_REQUESTS` | Too much at once; wait `Retry-After` seconds. |
         | 500 | `ERR_OPERATION_FAILED` | A fault of the service, logged under `traceId`. |
         | 503 | `ERR_UNAVAILABLE` | The database cannot be reached. Nothing was changed; wait `Retry-After` seconds and try again. |

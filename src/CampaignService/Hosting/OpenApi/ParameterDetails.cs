@@ -1,4 +1,5 @@
 using CampaignService.Feed;
+using CampaignService.Idempotency;
 using Microsoft.OpenApi;
 using Swashbuckle.AspNetCore.SwaggerGen;
 
@@ -40,6 +41,16 @@ public sealed class ParameterDetails : IParameterFilter, IOperationFilter
         {
             var word = parameter.Name == "id" ? words[words.IndexOf("{id}") - 1] : parameter.Name!;
             parameter.Description ??= InPath.GetValueOrDefault(word);
+        }
+        if (context.ApiDescription.HttpMethod == HttpMethods.Post && !Access.IsForOperator(context) && operation.RequestBody?.Content?.ContainsKey("multipart/form-data") != true)
+        {
+            (operation.Parameters ??= []).Add(new OpenApiParameter
+            {
+                Name = IdempotentRequest.Header,
+                In = ParameterLocation.Header,
+                Description = "A word of your own for this request, 1 to 255 characters. Sent again with the same key within 24 hours, it is not done again but answered as before.",
+                Schema = new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = 255 },
+            });
         }
     }
 }

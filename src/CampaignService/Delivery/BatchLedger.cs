@@ -2,45 +2,51 @@ using System.Data;
 using System.Globalization;
 using CampaignService.Common;
 using CampaignService.Data;
-using CampaignService.Delivery;
 using CampaignService.Templates;
-using CampaignService.Tenancy;
 using CsvHelper;
 using CsvHelper.Configuration;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage;
 
-namespace CampaignService.Campaigns;
+namespace CampaignService.Delivery;
 
-/// <summary>The ledger of one campaign as of one moment, in the words of the API: campaign, chunks and recipients are read from one snapshot.</summary>
-public sealed class CampaignLedger : IAsyncDisposable
+/// <summary>The ledger of one batch as of one moment, in the words of the API: batch, chunks and recipients are read from one snapshot.</summary>
+public sealed class BatchLedger : IAsyncDisposable
 {
     private static readonly string[] Header = ["user_id", "channel_id", "status", "reason", "detail", "attempts", "at"];
 
     private readonly CampaignsDb _db;
     private readonly IDbContextTransaction _snapshot;
     private readonly RecipientLedger _ledger;
-    private readonly Campaign _campaign;
+    private readonly Batch _batch;
     private readonly VariableSchema _schema;
     private readonly Dictionary<int, ChannelName> _channels;
     private readonly Dictionary<string, int> _numbers;
 
-    private CampaignLedger(CampaignsDb db, IDbContextTransaction snapshot, Campaign campaign, TemplateVersion version, Dictionary<string, int> numbers)
+    private BatchLedger(CampaignsDb db, IDbContextTransaction snapshot, Batch batch, TemplateVersion version, Dictionary<string, int> numbers)
     {
-        (_db, _snapshot, _campaign, _numbers) = (db, snapshot, campaign, numbers);
+        (_db, _snapshot, _batch, _numbers) = (db, snapshot, batch, numbers);
         _schema = new VariableSchema(version.Content.VariableSchema);
-        _channels = CampaignViews.ChannelsOf(version);
-        _ledger = new RecipientLedger(db.Connection, campaign.BatchId, [.. _channels.Keys]);
+        _channels = ChannelName.Of(version);
+        _ledger = new RecipientLedger(db.Connection, batch.Id, [.. _channels.Keys]);
     }
 
-    public static async Task<CampaignLedger> OpenAsync(CampaignsDb db, CurrentApp app, string id, CancellationToken ct)
+    /// <param name="db">The caller's context, without a transaction.</param>
+    /// <param name="find">Finds the batch, or throws that its owner is not there.</param>
+    /// <param name="ct">Stops it.</param>
+    public static async Task<BatchLedger> OpenAsync(CampaignsDb db, Func<Task<Batch>> find, CancellationToken ct)
     {
         var snapshot = await db.Database.BeginTransactionAsync(IsolationLevel.RepeatableRead, ct);
-        var campaign = await db.FindCampaignAsync(app, id, ct);
-        var version = await db.PinnedVersionAsync(campaign.Batch.TemplateId, campaign.Batch.TemplateVersion, ct);
-        var numbers = await db.Channels.AsNoTracking().Where(c => c.AppNo == app.No).Select(c => new { c.Id, c.ChannelId, c.No }).ToListAsync(ct);
-        return new CampaignLedger(db, snapshot, campaign, version,
-            numbers.SelectMany(c => new[] { (c.Id, c.No), (c.ChannelId, c.No) }).ToDictionary(c => c.Item1, c => c.No));
+        var batch = await find();
+        var version = await db.PinnedVersionAsync(batch.TemplateId, batch.TemplateVersion, ct);
+        return new BatchLedger(db, snapshot, batch, version, await ChannelNumbersAsync(db, batch.AppNo, ct));
+    }
+
+    /// <summary>The channels of an app by id and by slug.</summary>
+    public static async Task<Dictionary<string, int>> ChannelNumbersAsync(CampaignsDb db, int appNo, CancellationToken ct)
+    {
+        var channels = await db.Channels.AsNoTracking().Where(c => c.AppNo == appNo).Select(c => new { c.Id, c.ChannelId, c.No }).ToListAsync(ct);
+        return channels.SelectMany(c => new[] { (c.Id, c.No), (c.ChannelId, c.No) }).ToDictionary(c => c.Item1, c => c.No);
     }
 
     public ValueTask DisposeAsync() => _snapshot.DisposeAsync();
@@ -65,10 +71,10 @@ public sealed class CampaignLedger : IAsyncDisposable
 
     public async Task<SummaryView> SummaryAsync(CancellationToken ct)
     {
-        var sums = (await BatchTotals.ReadAsync(_db.Connection, [_campaign.BatchId], ct)).GetValueOrDefault(_campaign.BatchId)
-            ?? BatchTotals.AllPending(_campaign.Batch.Total, _channels.Keys);
-        var reasons = await ReasonCount.ReadAsync(_db.Connection, _campaign.BatchId, ct);
-        var exclusions = await ExclusionCounts.ReadAsync(_db.Connection, _campaign.BatchId, ct);
+        var sums = (await BatchTotals.ReadAsync(_db.Connection, [_batch.Id], ct)).GetValueOrDefault(_batch.Id)
+            ?? BatchTotals.AllPending(_batch.Total, _channels.Keys);
+        var reasons = await ReasonCount.ReadAsync(_db.Connection, _batch.Id, ct);
+        var exclusions = await ExclusionCounts.ReadAsync(_db.Connection, _batch.Id, ct);
         return new SummaryView(TotalsView.Of(sums, _channels),
             [.. reasons.Select(r => new ReasonView(_channels[r.ChannelNo].ChannelId, r.Status, r.Reason, r.Count))], exclusions);
     }
@@ -104,7 +110,7 @@ public sealed class CampaignLedger : IAsyncDisposable
 
     private RecipientView View(LedgerEntry entry)
     {
-        var names = _campaign.Batch.VarNames;
+        var names = _batch.VarNames;
         var given = entry.Vars.Select((value, i) => (Name: names[i], Value: value)).Where(v => v.Value is not null);
         return new RecipientView(entry.UserId, VariableValues.ToJson(_schema, given.Select(v => KeyValuePair.Create(v.Name, v.Value!))), entry.Status,
             [.. entry.Messages.Select(m => new MessageView(_channels[m.ChannelNo].ChannelId, _channels[m.ChannelNo].ChannelType, m.Status, m.Reason, m.Detail, m.Attempts, m.At))]);

@@ -1,0 +1,121 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using CampaignService.Common;
+using CampaignService.Data;
+using CampaignService.Tenancy;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.EntityFrameworkCore;
+
+namespace CampaignService.Idempotency;
+
+/// <summary>The action stores its answer with its work, in one transaction, and takes the key by that.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class StoresItsAnswerAttribute : Attribute;
+
+/// <summary>
+/// Answers a POST with an <c>Idempotency-Key</c> once, and its repetitions with that answer. Stands behind the checks of who calls, so that
+/// their refusals are not kept. Uploads have no key: their bodies are too large to be compared, and repeating them adds nobody twice.
+/// </summary>
+public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys keys, ILogger<IdempotencyMiddleware> log)
+{
+    public Task InvokeAsync(HttpContext http)
+    {
+        if (!HttpMethods.IsPost(http.Request.Method) || http.Request.HasFormContentType) return next(http);
+        string? key = http.Request.Headers[IdempotentRequest.Header];
+        return key is null || http.User.FindFirst(ApiKeyAuthentication.AppNoClaim) is not { } app ? next(http) : AnswerOnceAsync(http, int.Parse(app.Value, CultureInfo.InvariantCulture), key);
+    }
+
+    private async Task AnswerOnceAsync(HttpContext http, int appNo, string key)
+    {
+        var request = IdempotentRequest.Of(http, appNo, key, (await BufferAsync(http)).Span);
+        if (http.GetEndpoint()?.Metadata.GetMetadata<StoresItsAnswerAttribute>() is not null)
+        {
+            await LetItStoreAsync(http, request);
+            return;
+        }
+        var (token, before) = await keys.TakeAsync(request, http.RequestAborted);
+        if (before is not null)
+        {
+            await before.WriteAsync(http, replayed: true);
+            return;
+        }
+        http.Features.Set(new TakenKey(request, token));
+        // A change of one row would otherwise go without a transaction, and pass by the fence.
+        http.RequestServices.GetRequiredService<CampaignsDb>().Database.AutoTransactionBehavior = AutoTransactionBehavior.Always;
+        KeptAnswer answer;
+        try
+        {
+            answer = await CaptureAsync(http, () => next(http));
+        }
+        catch
+        {
+            // To be answered with a 5xx. If its work was committed all the same, the key stays, and says so.
+            await WithoutFailingAsync(() => keys.ReleaseAsync(request, token, CancellationToken.None));
+            throw;
+        }
+        // The caller may have gone; the answer is kept for when they come back. If that fails the key says that it was done.
+        await WithoutFailingAsync(() => KeptAnswer.IsKept(answer.Status)
+            ? keys.AnswerAsync(request, token, answer, CancellationToken.None)
+            : keys.ReleaseAsync(request, token, CancellationToken.None));
+        await answer.WriteAsync(http, replayed: false);
+    }
+
+    /// <summary>Only a refusal is left to be kept here, unless it answers a repetition of what was done.</summary>
+    private async Task LetItStoreAsync(HttpContext http, IdempotentRequest request)
+    {
+        http.Features.Set(request);
+        try
+        {
+            await next(http);
+        }
+        catch (ApiException e) when (KeptAnswer.IsKept(e.Error.Status) && !e.Error.IsAboutKey)
+        {
+            var refusal = await CaptureAsync(http, () => Problem.WriteAsync(http, e.Error));
+            var (answer, replayed) = await keys.SettleAsync(request, refusal, http.RequestAborted);
+            await answer.WriteAsync(http, replayed);
+        }
+    }
+
+    private static async Task<KeptAnswer> CaptureAsync(HttpContext http, Func<Task> answer)
+    {
+        var body = http.Features.GetRequiredFeature<IHttpResponseBodyFeature>();
+        using var captured = new MemoryStream();
+        http.Features.Set<IHttpResponseBodyFeature>(new StreamResponseBodyFeature(captured));
+        try
+        {
+            try
+            {
+                await answer();
+            }
+            catch (ApiException e) when (e.Error.Status < 500)
+            {
+                await Problem.WriteAsync(http, e.Error);
+            }
+            await http.Response.BodyWriter.FlushAsync(CancellationToken.None);
+        }
+        finally
+        {
+            http.Features.Set(body);
+        }
+        return new KeptAnswer(http.Response.StatusCode, captured.ToArray(), http.Response.Headers.Location);
+    }
+
+    private static async Task<ReadOnlyMemory<byte>> BufferAsync(HttpContext http)
+    {
+        var bytes = await JsonBodyFormatter.ReadAllAsync(http);
+        http.Request.Body = MemoryMarshal.TryGetArray(bytes, out var array) ? new MemoryStream(array.Array!, array.Offset, array.Count, writable: false) : new MemoryStream(bytes.ToArray());
+        return bytes;
+    }
+
+    private async Task WithoutFailingAsync(Func<Task> work)
+    {
+        try
+        {
+            await work();
+        }
+        catch (Exception e)
+        {
+            log.LogWarning(e, "The answer to a request with an Idempotency-Key could not be kept; its repetition is told so, or done anew when nothing was done");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using System.Security.Cryptography;
+using System.Text;
+using CampaignService.Common;
+
+namespace CampaignService.Idempotency;
+
+/// <summary>A request that carries an <c>Idempotency-Key</c>.</summary>
+/// <param name="AppNo">The app; keys of two apps are two keys.</param>
+/// <param name="Key">1 to 255 characters.</param>
+/// <param name="Digest">SHA-256 of method, path and query, and the bytes of the body: what makes it the same request.</param>
+public sealed record IdempotentRequest(int AppNo, string Key, byte[] Digest)
+{
+    public const string Header = "Idempotency-Key", ReplayedHeader = "Idempotency-Replayed";
+
+    public static IdempotentRequest Of(HttpContext http, int appNo, string key, ReadOnlySpan<byte> body)
+    {
+        if (Text.Length(key) is 0 or > 255 || key.Contains('\0', StringComparison.Ordinal)) throw new ApiException(Errors.BadRequest($"{Header}: must have 1 to 255 characters"));
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(Encoding.UTF8.GetBytes($"{http.Request.Method}\n{http.Request.Path}{http.Request.QueryString}\n"));
+        hash.AppendData(body);
+        return new IdempotentRequest(appNo, key, hash.GetHashAndReset());
+    }
+}
+
+/// <summary>An answer as it is kept, to be given again.</summary>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Body">JSON, or nothing.</param>
+/// <param name="Location">The header of that name.</param>
+public sealed record KeptAnswer(int Status, byte[] Body, string? Location = null)
+{
+    /// <summary>Whether such an answer is kept: what depends on the caller's rights, on a limit or on a fault of ours may be another one next time.</summary>
+    public static bool IsKept(int status) => status is < 500 and not (401 or 403 or 429 or 499);
+
+    public async Task WriteAsync(HttpContext http, bool replayed)
+    {
+        http.Response.StatusCode = Status;
+        if (replayed) http.Response.Headers[IdempotentRequest.ReplayedHeader] = "true";
+        if (Location is not null) http.Response.Headers.Location = Location;
+        if (Body.Length == 0) return;
+        http.Response.ContentType = Status >= 400 ? "application/problem+json" : "application/json; charset=utf-8";
+        http.Response.ContentLength = Body.Length;
+        await http.Response.BodyWriter.WriteAsync(Body, http.RequestAborted);
+    }
+}

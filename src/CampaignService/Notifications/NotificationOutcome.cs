@@ -1,0 +1,32 @@
+using CampaignService.Data;
+using CampaignService.Delivery;
+using Microsoft.EntityFrameworkCore;
+
+namespace CampaignService.Notifications;
+
+/// <summary>What becomes of a notification to many when something happens to its batch.</summary>
+public sealed class NotificationOutcome(TimeProvider clock) : IBatchOwner
+{
+    /// <summary>Held for so long, or in a copy of the database: nobody may want it any more.</summary>
+    public const string Late = "late", Restored = "restored";
+
+    public BatchKind Kind => BatchKind.Notification;
+
+    public async Task EndedAsync(CampaignsDb db, Batch batch, BatchTotals totals, CancellationToken ct) =>
+        (await FindAsync(db, batch, ct)).Finish(await BatchOutcomes.DecideAsync(db.Connection, batch, totals, ct), clock.GetUtcNow());
+
+    public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct)
+    {
+        (await FindAsync(db, batch, ct)).Hold(reason == HoldReason.Restored ? Restored : Late);
+        batch.Pause();
+    }
+
+    /// <summary>Nothing waits for its time.</summary>
+    public Task HoldScheduledAsync(HoldReason reason, CancellationToken ct) => Task.CompletedTask;
+
+    public static StatusReason ReasonOf(string code) => new(code, code == Restored
+        ? "The database is a restored copy, and the original may have sent this notification. Compare, then resume or stop it."
+        : "It stood still for so long that its receivers may not want it any more. Resume goes on, stop skips those left.");
+
+    private static Task<Notification> FindAsync(CampaignsDb db, Batch batch, CancellationToken ct) => db.Notifications.SingleAsync(n => n.AppNo == batch.AppNo && n.Id == batch.Id, ct);
+}

@@ -1,0 +1,97 @@
+using System.Globalization;
+using CampaignService.Common;
+using CampaignService.Data;
+using CampaignService.Delivery;
+using CampaignService.Idempotency;
+using CampaignService.Templates;
+using CampaignService.Tenancy;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.EntityFrameworkCore;
+
+namespace CampaignService.Notifications;
+
+/// <summary>Direct notifications: sent in one call, without a campaign, and tracked like one.</summary>
+[ApiController]
+[Route("api/notifications")]
+[Tags("Notifications")]
+[AllowScope(Scopes.Send)]
+public sealed class NotificationsController(
+    CampaignsDb db, CurrentApp app, NotificationSender sender, NotificationControl control, NotificationViews views, Cursors cursors) : ControllerBase
+{
+    /// <summary>Sends a template to up to 10,000 users, ahead of campaigns. To at most 10 it is in their feeds when the answer arrives; to more it is queued.</summary>
+    /// <remarks>Send an `Idempotency-Key`: a call whose answer was lost can then be repeated, and nobody is sent to twice.</remarks>
+    /// <response code="200">Delivered: at most 10 different receivers.</response>
+    /// <response code="202">Queued: more than that.</response>
+    /// <response code="400">`ERR_BAD_REQUEST`; `ERR_TARGET_LIMIT_EXCEEDED`: more than 10,000 receivers; `ERR_INVALID_VARIABLES`: at most 10 receivers, and values that the template requires are missing (of more receivers those are skipped, reason `missing_variable`).</response>
+    /// <response code="404">The app has no such template, or that has no such version.</response>
+    /// <response code="409">`ERR_TEMPLATE_NOT_APPROVED` or `ERR_NO_ENABLED_CHANNEL`.</response>
+    [HttpPost("messages")]
+    [HttpPost("/notifications/messages")]
+    [StoresItsAnswer]
+    [ProducesResponseType<One<SentNotification>>(200)]
+    [ProducesResponseType<One<QueuedNotification>>(202)]
+    public async Task Send(SendNotification body, CancellationToken ct)
+    {
+        var sent = await sender.SendAsync(body, HttpContext.Features.Get<IdempotentRequest>(), ct);
+        await sent.Answer.WriteAsync(HttpContext, sent.Replayed);
+    }
+
+    /// <summary>Lists the notifications, newest first.</summary>
+    [HttpGet]
+    public async Task<Page<NotificationView>> List([FromQuery] NotificationQuery query, CancellationToken ct)
+    {
+        var list = $"notifications:{app.No}";
+        var before = cursors.Decode(list, query.Cursor) is { } c ? long.Parse(c, CultureInfo.InvariantCulture) : long.MaxValue;
+        var rows = db.Notifications.AsNoTracking().Where(n => n.AppNo == app.No && n.Id < before);
+        if (query.Status is { } status) rows = rows.Where(n => n.Status == status);
+        if (query.Tag is { } tag) rows = rows.Where(n => n.Tag == tag);
+        var found = await rows.OrderByDescending(n => n.Id).Take(query.Limit + 1).ToListAsync(ct);
+        var page = Page.Of(found, query.Limit, n => n, n => cursors.Encode(list, n.Id.ToString(CultureInfo.InvariantCulture)));
+        return new Page<NotificationView>(await views.OfAsync(page.Data, ct), page.Meta);
+    }
+
+    /// <summary>One notification, by the `notificationId` or `batchId` of the answer to its sending.</summary>
+    [HttpGet("{id}")]
+    public async Task<One<NotificationView>> Get(string id, CancellationToken ct) => new(await views.OfAsync(await db.FindNotificationAsync(app, id, ct), ct));
+
+    /// <summary>Lists its receivers in order of user id, with what became of each.</summary>
+    [HttpGet("{id}/recipients")]
+    public async Task<Page<RecipientView>> ListRecipients(string id, [FromQuery] RecipientQuery query, CancellationToken ct)
+    {
+        var list = $"notification-recipients:{app.No}:{id}";
+        var after = cursors.Decode(list, query.Cursor);
+        var notification = await db.FindNotificationAsync(app, id, ct);
+        var rows = notification.Mode == NotificationMode.Batch ? await LedgerAsync(notification, query, after, ct) : await ReceiversAsync(notification, query, after, ct);
+        return Page.Of(rows, query.Limit, r => r, r => cursors.Encode(list, r.UserId));
+    }
+
+    /// <summary>Goes on with one that the service holds (see its `statusReason`). Allowed from `paused`.</summary>
+    /// <response code="409">`ERR_INVALID_STATE`: it is not paused.</response>
+    [HttpPost("{id}/resume")]
+    public async Task<One<NotificationView>> Resume(string id, CancellationToken ct) => new(await views.OfAsync(await control.ResumeAsync(id, ct), ct));
+
+    /// <summary>Ends it early: those left are skipped with the reason `stopped`. Allowed from `sending` and `paused`.</summary>
+    /// <response code="409">`ERR_INVALID_STATE`: it has ended.</response>
+    [HttpPost("{id}/stop")]
+    public async Task<One<NotificationView>> Stop(string id, CancellationToken ct) => new(await views.OfAsync(await control.StopAsync(id, ct), ct));
+
+    private async Task<List<RecipientView>> LedgerAsync(Notification notification, RecipientQuery query, string? after, CancellationToken ct)
+    {
+        await using var ledger = await BatchLedger.OpenAsync(db, () => db.Batches.AsNoTracking().SingleAsync(b => b.Id == notification.Id, ct), ct);
+        return await ledger.TakeAsync(new LedgerFilter(query.Status, ledger.ChannelNo(query.ChannelId), query.Search), after, query.Limit + 1, ct);
+    }
+
+    private async Task<List<RecipientView>> ReceiversAsync(Notification notification, RecipientQuery query, string? after, CancellationToken ct)
+    {
+        var version = await db.PinnedVersionAsync(notification.TemplateId, notification.TemplateVersion, ct);
+        var slug = query.ChannelId is { } channel ? await SlugAsync(channel, ct) : null;
+        return [.. NotificationViews.ReceiversOf(notification, version).Select(r => slug is null ? r : r.On(slug)).Where(r =>
+            (after is null || string.CompareOrdinal(r.UserId, after) > 0)
+            && (query.Status is null || r.Status == query.Status)
+            && (query.Search is null || r.UserId.Contains(query.Search, StringComparison.OrdinalIgnoreCase)))];
+    }
+
+    private async Task<string> SlugAsync(string channel, CancellationToken ct) =>
+        await db.Channels.Where(c => c.AppNo == app.No && (c.Id == channel || c.ChannelId == channel)).Select(c => c.ChannelId).FirstOrDefaultAsync(ct)
+        ?? throw new ApiException(Errors.NotFound("channel", channel));
+}

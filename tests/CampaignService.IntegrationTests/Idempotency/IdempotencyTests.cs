@@ -1,0 +1,200 @@
+using System.Net;
+using System.Text;
+using System.Text.Json;
+using CampaignService.Idempotency;
+using CampaignService.IntegrationTests.Support;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace CampaignService.IntegrationTests.Idempotency;
+
+/// <summary>A caller whose answer was lost sends the same again, with the same key.</summary>
+public sealed class IdempotencyTests(TestService service) : IClassFixture<TestService>
+{
+    private const string Send = "/api/notifications/messages";
+
+    private Api Api => service.Api;
+
+    [Fact]
+    public async Task A_repeated_campaign_is_made_once_and_answered_alike()
+    {
+        var (key, body) = (NewKey(), new { name = $"Once {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
+        var first = (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
+        var second = (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
+        Assert.Equal(first.Text, second.Text);
+        Assert.Equal(first.Headers.Location, second.Headers.Location);
+        Assert.False(first.Headers.Contains("Idempotency-Replayed"));
+        Assert.Equal("true", Assert.Single(second.Headers.GetValues("Idempotency-Replayed")));
+        Assert.Equal(1, await service.ScalarAsync<long>("SELECT count(*) FROM campaigns WHERE name = $1", body.name));
+    }
+
+    [Fact]
+    public async Task A_repeated_notification_is_sent_once_and_answered_alike()
+    {
+        var (key, user) = (NewKey(), NewKey());
+        var body = new { templateId = await Api.NewTemplateAsync(variableSchema: []), receivers = new[] { user } };
+        var first = (await PostAsync(Send, body, key)).ShouldBe(HttpStatusCode.OK);
+        var second = (await PostAsync(Send, body, key)).ShouldBe(HttpStatusCode.OK);
+        Assert.Equal(first.Text, second.Text);
+        Assert.Equal("true", Assert.Single(second.Headers.GetValues("Idempotency-Replayed")));
+        Assert.Equal("application/json", second.ContentType);
+        Assert.Equal(1, await FeedCountAsync(user));
+        // Also when it could not be sent any more.
+        await Api.DeleteAsync($"/api/templates/{body.templateId}");
+        Assert.Equal(first.Text, (await PostAsync(Send, body, key)).ShouldBe(HttpStatusCode.OK).Text);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(11)]
+    public async Task Fifty_identical_notifications_at_once_are_one(int receivers)
+    {
+        var (key, user) = (NewKey(), NewKey());
+        var body = new { templateId = await Api.NewTemplateAsync(variableSchema: []), receivers = Enumerable.Range(0, receivers).Select(i => $"{user}-{i}").ToArray() };
+        var answers = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => PostAsync(Send, body, key)));
+        await service.DeliverAsync();
+
+        var done = answers.Where(a => a.Status is HttpStatusCode.OK or HttpStatusCode.Accepted).ToArray();
+        Assert.Single(done.Select(a => a.Text).Distinct());
+        Assert.Single(done, a => !a.Headers.Contains("Idempotency-Replayed"));
+        foreach (var other in answers.Except(done)) other.ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        for (var i = 0; i < receivers; i++) Assert.Equal(1, await FeedCountAsync($"{user}-{i}"));
+    }
+
+    [Fact]
+    public async Task Twenty_identical_campaigns_at_once_are_one()
+    {
+        var (key, body) = (NewKey(), new { name = $"Race {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
+        var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => PostAsync("/api/campaigns", body, key)));
+        var done = answers.Where(a => a.Status == HttpStatusCode.Created).ToArray();
+        Assert.Single(done.Select(a => a.Text).Distinct());
+        foreach (var other in answers.Except(done)) other.ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        Assert.Equal(1, await service.ScalarAsync<long>("SELECT count(*) FROM campaigns WHERE name = $1", body.name));
+    }
+
+    [Fact]
+    public async Task Many_keys_crosswise_in_many_requests_do_not_lock_each_other_out()
+    {
+        var (keys, user) = (Enumerable.Range(0, 40).Select(_ => NewKey()).ToArray(), NewKey());
+        var template = await Api.NewTemplateAsync(variableSchema: []);
+        var answers = await Task.WhenAll(Enumerable.Range(0, 400).Select(i => PostAsync(Send, new { templateId = template, receivers = new[] { user }, tag = $"{i % 40}" }, keys[(i * 7) % 40 == 0 ? 0 : i % 40])));
+        Assert.All(answers, a => Assert.True((int)a.Status is 200 or 409 or 422, a.Text));
+        Assert.Equal(answers.Where(a => a.Status == HttpStatusCode.OK).Select(a => a.Text).Distinct().Count(), await FeedCountAsync(user));
+    }
+
+    [Theory]
+    [InlineData(Send)]
+    [InlineData("/api/campaigns")]
+    public async Task Another_body_with_the_same_key_is_refused(string path)
+    {
+        var (key, template) = (NewKey(), await Api.NewTemplateAsync(variableSchema: []));
+        object Body(string other) => new { templateId = template, receivers = new[] { "anna" }, name = other, tag = other };
+        await PostAsync(path, Body("one"), key);
+        (await PostAsync(path, Body("two"), key)).ShouldRefuse(HttpStatusCode.UnprocessableEntity, "ERR_IDEMPOTENCY_KEY_REUSED");
+        (await PostAsync($"{path}?a=b", Body("one"), key)).ShouldRefuse(HttpStatusCode.UnprocessableEntity, "ERR_IDEMPOTENCY_KEY_REUSED");
+    }
+
+    [Theory]
+    [InlineData(Send)]
+    [InlineData("/api/campaigns")]
+    public async Task A_refusal_is_kept_too_and_also_what_follows_a_mended_cause(string path)
+    {
+        var (key, slug) = (NewKey(), $"later-{Guid.NewGuid():N}");
+        object body = new { templateId = slug, receivers = new[] { "anna" }, name = "N" };
+        var first = (await PostAsync(path, body, key)).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
+        (await Api.PostAsync("/api/templates", new { name = "Later", templateId = slug, status = "approved", channels = new[] { new { channelType = "in_app", channelId = Api.Inbox, content = new { a = "b" } } } })).ShouldBe(HttpStatusCode.Created);
+        var second = await PostAsync(path, body, key);
+        Assert.Equal(first.Text, second.Text);
+        Assert.Equal("true", Assert.Single(second.Headers.GetValues("Idempotency-Replayed")));
+    }
+
+    [Fact]
+    public async Task Keys_of_two_apps_are_two_keys_and_a_wrong_secret_keeps_nothing()
+    {
+        var (key, template) = (NewKey(), await Api.NewTemplateAsync());
+        var stranger = service.Client(("appId", "demo"), ("apiKey", "wrong"), ("Idempotency-Key", key));
+        (await stranger.PostAsync("/api/campaigns", new { name = "A", templateId = template })).ShouldRefuse(HttpStatusCode.Unauthorized, "ERR_UNAUTHORIZED");
+        var other = await service.NewAppAsync($"other-{Guid.NewGuid():N}", "full");
+        other.Http.DefaultRequestHeaders.Add("Idempotency-Key", key);
+        (await other.PostAsync("/api/campaigns", new { name = "A", templateId = template })).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
+        (await PostAsync("/api/campaigns", new { name = "A", templateId = template }, key)).ShouldBe(HttpStatusCode.Created);
+    }
+
+    [Fact]
+    public async Task A_key_has_1_to_255_characters()
+    {
+        (await PostAsync("/api/campaigns", new { }, new string('k', 256))).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+        (await PostAsync("/api/campaigns", new { name = "K", templateId = await Api.NewTemplateAsync() }, new string('k', 255))).ShouldBe(HttpStatusCode.Created);
+    }
+
+    [Fact]
+    public async Task After_24_hours_a_key_is_new_again()
+    {
+        var (key, user) = (NewKey(), NewKey());
+        var body = new { templateId = await Api.NewTemplateAsync(variableSchema: []), receivers = new[] { user } };
+        await PostAsync(Send, body, key);
+        await service.ExecuteAsync("UPDATE idempotency_keys SET at = at - interval '24 hours' WHERE key = $1", key);
+        Assert.False((await PostAsync(Send, body, key)).ShouldBe(HttpStatusCode.OK).Headers.Contains("Idempotency-Replayed"));
+        Assert.Equal(2, await FeedCountAsync(user));
+        await service.ExecuteAsync("UPDATE idempotency_keys SET at = at - interval '24 hours' WHERE key = $1", key);
+        await service.Services.GetRequiredService<IdempotencyKeys>().SweepAsync(CancellationToken.None);
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM idempotency_keys WHERE key = $1", key));
+    }
+
+    [Fact]
+    public async Task Whoever_died_before_doing_anything_holds_the_key_for_a_minute_and_cannot_commit_later()
+    {
+        var (key, body) = (NewKey(), new { name = $"Dead {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
+        // As the process that dies took it: the digest is that of the very request.
+        (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
+        await service.ExecuteAsync("UPDATE idempotency_keys SET state = 1, status = NULL, answer = NULL, location = NULL WHERE key = $1", key);
+        (await PostAsync("/api/campaigns", body, key)).ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        await service.ExecuteAsync("UPDATE idempotency_keys SET at = at - interval '61 seconds' WHERE key = $1", key);
+        (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
+    }
+
+    [Fact]
+    public async Task Whoever_died_after_doing_it_leaves_the_key_and_it_is_not_done_again()
+    {
+        var (key, body) = (NewKey(), new { name = $"Done {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
+        (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
+        await service.ExecuteAsync("UPDATE idempotency_keys SET state = 2, status = NULL, answer = NULL, location = NULL, at = at - interval '2 hours' WHERE key = $1", key);
+        (await PostAsync("/api/campaigns", body, key)).ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_ANSWER_LOST");
+        Assert.Equal(1, await service.ScalarAsync<long>("SELECT count(*) FROM campaigns WHERE name = $1", body.name));
+    }
+
+    [Fact]
+    public async Task Work_and_its_note_on_the_key_are_one_commit()
+    {
+        var (key, body) = (NewKey(), new { name = $"Fence {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
+        // Somebody else has taken the key over while this request was at work: it must not commit.
+        await service.ExecuteAsync("""
+            CREATE FUNCTION lose_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE idempotency_keys SET token = gen_random_uuid() WHERE state = 1; RETURN NEW; END $$
+            """);
+        await service.ExecuteAsync("CREATE TRIGGER lose_key BEFORE INSERT ON campaigns FOR EACH ROW WHEN (NEW.name LIKE 'Fence %') EXECUTE FUNCTION lose_key()");
+        (await PostAsync("/api/campaigns", body, key)).ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM campaigns WHERE name = $1", body.name));
+    }
+
+    [Fact]
+    public async Task A_fault_of_ours_gives_the_key_back()
+    {
+        var (key, body) = (NewKey(), new { name = $"Fault {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
+        await service.ExecuteAsync("CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a fault'; END $$");
+        await service.ExecuteAsync("CREATE TRIGGER fail_once BEFORE INSERT ON campaigns FOR EACH ROW WHEN (NEW.name LIKE 'Fault %') EXECUTE FUNCTION fail_once()");
+        (await PostAsync("/api/campaigns", body, key)).ShouldRefuse(HttpStatusCode.InternalServerError, "ERR_OPERATION_FAILED");
+        await service.ExecuteAsync("DROP TRIGGER fail_once ON campaigns");
+        (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
+    }
+
+    private static string NewKey() => Guid.NewGuid().ToString("N");
+
+    private Task<long> FeedCountAsync(string user) => service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE user_id = $1", user);
+
+    private async Task<Answer> PostAsync(string path, object body, string key)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new StringContent(JsonSerializer.Serialize(body, JsonSerializerOptions.Web), Encoding.UTF8, "application/json") };
+        request.Headers.Add("Idempotency-Key", key);
+        using var response = await Api.Http.SendAsync(request);
+        return await Answer.OfAsync(response);
+    }
+}

@@ -30,9 +30,9 @@ public sealed partial class ArchitectureTests
     private static readonly string[] RawSql =
     [
         .. In("Campaigns", "CampaignLookup", "DueCampaigns"),
-        .. In("Data", "DatabaseClock", "DatabaseHealth", "DbMigrator", "SharedSecrets"),
+        .. In("Data", "DatabaseClock", "DatabaseHealth", "DbMigrator", "Notices", "SharedSecrets"),
         .. In("Delivery", "BatchFinisher", "BatchTotals", "ChunkControl", "ChunkPlanner", "ChunkProcessor", "ChunkQueue", "DeliveryPulse", "ErasedRecipient", "ExclusionCounts", "LeaseRescuer"),
-        .. In("Delivery", "RecipientImport", "RecipientLedger", "RecipientRecords", "ResultWriter", "StuckWork", "WorkNotices"),
+        .. In("Delivery", "RecipientImport", "RecipientLedger", "RecipientRecords", "ResultWriter", "StuckWork"),
         .. In("Feed", "FeedCopy", "FeedMarks", "FeedPartitions", "FeedReader", "FeedReceipts", "FeedRecords"),
         .. In("Hosting", "EmbeddedPostgres"),
         .. In("Idempotency", "IdempotencyFence", "IdempotencyKeys"),
@@ -45,6 +45,7 @@ public sealed partial class ArchitectureTests
         ["src/CampaignService/Delivery/BatchTotals.cs"] = "exceptions by reason: only those that were not simply delivered",
         ["src/CampaignService/Delivery/ChunkControl.cs"] = "exceptions that a stop has just changed, by chunk",
         ["src/CampaignService/Delivery/ChunkPlanner.cs"] = "the size of each chunk, once, while it reads the rows anyway",
+        ["src/CampaignService/Templates/CategoryAuthor.cs"] = "the templates of a category, when a refusal names how many",
         ["src/CampaignService/Feed/FeedReader.cs"] = "what is unread above the watermark of one user",
     };
 

@@ -32,6 +32,8 @@ public sealed class ApiExceptionHandler(DatabaseHealth health, ILogger<ApiExcept
         // Ids are random; what is numbered within its owner, such as a version, two requests can make at once.
         PostgresException { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: ['p', 'k', '_', ..] } => Errors.LostRace("object"),
         PostgresException { SqlState: PostgresErrorCodes.UniqueViolation } => Errors.Conflict("Another object of this app has that name or id already. Choose another."),
+        // What is named was there a moment ago.
+        PostgresException { SqlState: PostgresErrorCodes.ForeignKeyViolation } => Errors.LostRace("object"),
         // Also where a library wraps it, such as that of the schedule.
         _ when exception.GetBaseException() is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected } =>
             Errors.Conflict("Another request is working on the same object. Try again in a moment."),

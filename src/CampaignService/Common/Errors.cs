@@ -24,6 +24,9 @@ public static class Errors
 
     public static ApiError Conflict(string message) => new(409, "ERR_CONFLICT", message);
 
+    public static ApiError CategoryInUse(string name, int templates) => new(409, "ERR_CONFLICT",
+        $"Category '{name}' is named by {templates} {(templates == 1 ? "template" : "templates")}, archived ones among them. Give those another category first, or rename it.", new { templates });
+
     public static ApiError LostRace(string noun) => Conflict($"Another request changed this {noun} at the same moment. Read it again, then decide.");
 
     public static ApiError NoRecipients() => new(409, "ERR_NO_RECIPIENTS",
@@ -48,8 +51,11 @@ public static class Errors
     public static ApiError StopTimePassed() => new(409, "ERR_INVALID_STATE",
         "The campaign's stopAt has passed, so it cannot go on. Stop or cancel it, or duplicate it to send it anew.", new { state = "paused", allowed = "paused before its stopAt".Split(", ") });
 
+    public static ApiError TooManyRequests(int limit, TimeSpan after) => new(429, "ERR_TOO_MANY_REQUESTS",
+        $"This key has made the {limit:N0} requests that it may make in a minute. Wait until the next one begins.", RetryAfter: after);
+
     public static ApiError TooManyStreams(int limit) => new(429, "ERR_TOO_MANY_REQUESTS",
-        $"This app follows {limit} streams of this process already. Close some, or read the campaign now and then.", RetryAfter: TimeSpan.FromSeconds(30));
+        $"There are {limit:N0} streams already. Close some, or ask now and then instead.", RetryAfter: TimeSpan.FromSeconds(30));
 
     public static ApiError TargetLimitExceeded(int limit, int count) => new(400, "ERR_TARGET_LIMIT_EXCEEDED",
         $"receivers: may hold at most {limit:N0}, this has {count:N0}. Send to more in several calls, or make a campaign.", new[] { $"receivers: may hold at most {limit:N0}, this has {count:N0}" });

@@ -41,6 +41,9 @@ public static partial class Text
     /// <summary>White space around a text is no part of it; nothing but white space is no text at all.</summary>
     public static string? TrimToNull(string? text) => string.IsNullOrWhiteSpace(text) ? null : text.Trim();
 
+    /// <summary>The words of a list separated by commas.</summary>
+    public static string[] Listed(string? list) => list?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
+
     /// <summary>A pattern for ILIKE that finds the text anywhere, with its own wildcards taken literally.</summary>
     public static string LikePattern(string search) =>
         "%" + search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal) + "%";

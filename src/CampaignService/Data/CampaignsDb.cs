@@ -28,6 +28,8 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
 
     public DbSet<Template> Templates => Set<Template>();
 
+    public DbSet<Category> Categories => Set<Category>();
+
     public DbSet<TemplateVersion> TemplateVersions => Set<TemplateVersion>();
 
     public DbSet<Batch> Batches => Set<Batch>();

@@ -43,7 +43,7 @@ public sealed class BatchSources(IServiceScopeFactory scopes) : IFeedSources, ID
         var version = await db.PinnedVersionAsync(batch.TemplateId, batch.TemplateVersion, ct);
         var schema = new VariableSchema(version.Content.VariableSchema);
         var channels = version.Content.Channels.ToDictionary(c => c.ChannelNo, c => new FeedChannel(
-            c.ChannelId, c.Type, CompiledTemplate.Compile(c.Content.GetRawText(), schema).Bind(batch.VarNames, batch.Variables)));
+            c.ChannelId, c.Type, CompiledTemplate.Compile(c.Content.GetRawText(), schema).Bind(batch.VarNames, batch.Variables), c.MessageRetentionHours));
         return new FeedSource(Ids.FromNumber(Ids.Notification, batch.Id), batch.Kind == BatchKind.Campaign ? batch.OwnerId : null,
             batch.TemplateId, batch.TemplateVersion, batch.VarNames, channels);
     }

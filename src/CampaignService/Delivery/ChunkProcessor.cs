@@ -11,7 +11,7 @@ namespace CampaignService.Delivery;
 /// the lease's fence. Die before its commit: nothing happened, the lease runs out, another worker does it all. Die after: it is done.
 /// An unknown outcome of the commit is never repeated from memory; the chunk's row tells.
 /// </summary>
-public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchSources sources)
+public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchSources sources, FeedSignal feed)
 {
     /// <param name="chunk">The chunk, leased to the caller.</param>
     /// <param name="claimNext">Whether to claim another one in the same commit.</param>
@@ -23,7 +23,9 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
         var backend = connection.ProcessID;
         try
         {
-            return await ProcessAsync(connection, chunk, content, claimNext, ct);
+            var result = await ProcessAsync(connection, chunk, content, claimNext, ct);
+            if (result.Closed) feed.Wake();
+            return result;
         }
         catch (OperationCanceledException)
         {
@@ -38,7 +40,7 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
     private static async Task<ChunkResult> ProcessAsync(NpgsqlConnection connection, ChunkClaim chunk, FeedSource content, bool claimNext, CancellationToken ct)
     {
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        using var messages = new InAppMessages(chunk.AppNo, chunk.ChannelNo, chunk.BatchId, content.Channels[chunk.ChannelNo].Template);
+        using var messages = new InAppMessages(chunk.AppNo, chunk.ChannelNo, chunk.BatchId, content.Channels[chunk.ChannelNo]);
         var servedAtLast = new List<string>();
         if (!await ReadRangeAsync(connection, chunk, messages, servedAtLast, ct))
         {

@@ -1,36 +1,6 @@
+using CampaignService.Common;
+
 namespace CampaignService.Delivery;
 
-/// <summary>
-/// Wakes the workers when there is something to do: those of this process at once, those of others by <see cref="WorkNotices"/>. It is a
-/// convenience: polling finds what no signal told.
-/// </summary>
-public sealed class WorkSignal(TimeProvider clock)
-{
-    private volatile TaskCompletionSource _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private volatile TaskCompletionSource _nextNotice = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    /// <summary>Call it after the commit that made the work.</summary>
-    public void Wake()
-    {
-        WakeHere();
-        Interlocked.Exchange(ref _nextNotice, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
-    }
-
-    /// <summary>Wakes this process only: the news came from another.</summary>
-    public void WakeHere() => Interlocked.Exchange(ref _next, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
-
-    /// <summary>Take this before looking for work, so that a wake-up between looking and waiting is not lost.</summary>
-    public Task Next => _next.Task;
-
-    /// <summary>Ends when other processes are to be told.</summary>
-    public Task NextNotice => _nextNotice.Task;
-
-    /// <summary>Returns when woken, or after the time given.</summary>
-    public async Task WaitAsync(Task next, TimeSpan atMost, CancellationToken ct)
-    {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        await Task.WhenAny(next, Task.Delay(atMost, clock, either.Token));
-        await either.CancelAsync();
-        ct.ThrowIfCancellationRequested();
-    }
-}
+/// <summary>There are chunks to deliver.</summary>
+public sealed class WorkSignal(TimeProvider clock) : Signal("campaigns_work", clock);

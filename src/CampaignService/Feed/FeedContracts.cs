@@ -1,13 +1,30 @@
 using CampaignService.Channels;
 using CampaignService.Common;
+using CampaignService.Templates;
+using FluentValidation;
 
 namespace CampaignService.Feed;
 
-/// <summary>Which items of a feed to list.</summary>
+/// <summary>Which items of a feed to list. What is given is combined: an item must meet all of it.</summary>
 public sealed class FeedQuery : PageQuery
 {
     /// <summary><c>unread</c>: only items not read yet; <c>read</c>: only those read; <c>all</c>: both.</summary>
     public ReadState ReadState { get; init; } = ReadState.All;
+
+    /// <summary>Only items whose template is of this category now: its name, id or slug.</summary>
+    /// <example>Marketing</example>
+    public string? TemplateCategory { get; init; }
+
+    /// <summary>Only items that came by this channel: its id or slug. One that the app does not have has no items.</summary>
+    /// <example>inbox</example>
+    public string? ChannelId { get; init; }
+
+    /// <summary>Only items whose template has these tags now, separated by commas.</summary>
+    /// <example>sale,spring</example>
+    public string? Tags { get; init; }
+
+    /// <summary>Whether one of the tags is enough.</summary>
+    public TagMatch TagMatch { get; init; }
 
     /// <summary>Only items sent at this time or later: RFC 3339 with an offset, or Unix seconds. Exact to the millisecond.</summary>
     /// <example>2026-03-01T09:00:00Z</example>
@@ -19,8 +36,7 @@ public sealed class FeedQuery : PageQuery
     [QueryTime]
     public DateTimeOffset? DateTo { get; init; }
 
-    /// <param name="before">Only items with a smaller id.</param>
-    internal FeedFilter ToFilter(long before) => new(before, DateFrom, DateTo, ReadState == ReadState.All ? null : ReadState == ReadState.Unread);
+    internal bool? Unread => ReadState == ReadState.All ? null : ReadState == ReadState.Unread;
 }
 
 /// <summary>Whether items have been read.</summary>
@@ -70,6 +86,26 @@ public sealed record FeedItemView(
     string Id, string NotificationId, string? CampaignId, string TemplateId, int TemplateVersion, string ChannelId, ChannelType ChannelType,
     string? TemplateCategory, string? Label, IReadOnlyList<string> Tags, RawJson Content, FeedItemStatus Status,
     DateTimeOffset SentAt, DateTimeOffset? DeliveredAt, DateTimeOffset? ReadAt, DateTimeOffset? EngagedAt);
+
+/// <summary>What a user did with an item.</summary>
+public sealed class Engagement
+{
+    public const int MaxTopic = 100;
+
+    /// <summary>A word for it, 1 to 100 characters; white space around it is no part of it.</summary>
+    /// <example>clicked</example>
+    public required string Topic { get; init; }
+
+    public sealed class Validator : AbstractValidator<Engagement>
+    {
+        public Validator() => RuleFor(b => b.Topic)
+            .Must(t => t is null || Text.Length(t.AsSpan().Trim()) is >= 1 and <= MaxTopic).WithMessage($"must have 1 to {MaxTopic} characters");
+    }
+}
+
+/// <summary>How many items one call has marked as read.</summary>
+/// <param name="Count">Items that were unread before.</param>
+public sealed record MarkedCount(long Count);
 
 /// <summary>How many items of a feed have not been read.</summary>
 /// <param name="Count">Items.</param>

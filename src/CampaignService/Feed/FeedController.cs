@@ -10,18 +10,22 @@ namespace CampaignService.Feed;
 [Route("api/notification-feed")]
 [Tags("Feed")]
 [AllowScope(Scopes.Feed)]
-public sealed class FeedController(CurrentApp app, FeedReader reader, FeedMarks marks, FeedViews views, Cursors cursors) : ControllerBase
+public sealed class FeedController(CurrentApp app, FeedReader reader, FeedSearch search, FeedMarks marks, FeedViews views, Cursors cursors) : ControllerBase
 {
     /// <summary>Lists the user's items, newest first.</summary>
+    /// <remarks>
+    /// A page is full unless the feed ends. One request looks at no more than 5,000 items: who asks for what is rarer than that gets a page with
+    /// fewer items, perhaps none, whose `meta.next` goes on from there. The list has ended when `meta.next` is null.
+    /// </remarks>
     /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
     [HttpGet]
     public async Task<Page<FeedItemView>> List([ActingUser] string onBehalfOf, [FromQuery] FeedQuery query, CancellationToken ct)
     {
         var (owner, list) = (OwnerOf(onBehalfOf), $"feed:{app.No}:{onBehalfOf}");
         var before = cursors.Decode(list, query.Cursor) is { } c ? long.Parse(c, CultureInfo.InvariantCulture) : long.MaxValue;
-        var rows = await reader.PageAsync(owner, query.ToFilter(before), query.Limit + 1, ct);
-        var page = Page.Of(rows, query.Limit, r => r, r => cursors.Encode(list, r.Id.ToString(CultureInfo.InvariantCulture)));
-        return new Page<FeedItemView>(await views.OfAsync(owner, page.Data, ct), page.Meta);
+        var page = await search.PageAsync(owner, query, before, ct);
+        var next = page.Next is { } id ? cursors.Encode(list, id.ToString(CultureInfo.InvariantCulture)) : null;
+        return new Page<FeedItemView>(await views.OfAsync(app.No, page.Rows, ct), new PageMeta(query.Limit, page.Rows.Count, next));
     }
 
     /// <summary>Counts the user's items that have not been read.</summary>
@@ -51,11 +55,37 @@ public sealed class FeedController(CurrentApp app, FeedReader reader, FeedMarks 
     [HttpPost("{id}/delivered")]
     public Task<One<FeedItemView>> MarkDelivered([ActingUser] string onBehalfOf, string id, CancellationToken ct) => OneAsync(onBehalfOf, id, marks.DeliveredAsync, ct);
 
+    /// <summary>Notes that the user acted upon an item. Safe to repeat: `engagedAt` is the first time, and each topic of an item counts once; an item keeps its first 50 topics.</summary>
+    /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
+    /// <param name="id">The item.</param>
+    /// <param name="body">What the user did.</param>
+    /// <param name="ct">Gives up.</param>
+    /// <response code="404">`ERR_NOT_FOUND`: the user has no such item.</response>
+    [HttpPost("{id}/engagement")]
+    public Task<One<FeedItemView>> Engage([ActingUser] string onBehalfOf, string id, Engagement body, CancellationToken ct) =>
+        OneAsync(onBehalfOf, id, (owner, number, token) => marks.EngagedAsync(owner, number, body.Topic.Trim(), token), ct);
+
+    /// <summary>Marks every item that is in the feed now as read, and as delivered those that were not. Safe to repeat. What is sent later is unread. No body is needed.</summary>
+    /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
+    [HttpPost("read-all")]
+    public async Task<One<MarkedCount>> ReadAll([ActingUser] string onBehalfOf, CancellationToken ct) => new(new MarkedCount(await marks.ReadAllAsync(OwnerOf(onBehalfOf), ct)));
+
+    /// <summary>Takes an item out of the feed. Safe to repeat. What was counted of it, such as that it was read, stays counted.</summary>
+    /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
+    /// <param name="id">The item.</param>
+    /// <response code="204">It is not in the feed any more.</response>
+    /// <response code="404">`ERR_NOT_FOUND`: the user never had such an item, or it has expired.</response>
+    [HttpDelete("{id}")]
+    [ProducesResponseType(204)]
+    public async Task<IActionResult> Delete([ActingUser] string onBehalfOf, string id, CancellationToken ct) =>
+        Ids.TryNumber(Ids.FeedItem, id, out var number) && await marks.DeleteAsync(OwnerOf(onBehalfOf), number, ct)
+            ? NoContent() : throw new ApiException(Errors.NotFound("feed item", id));
+
     private async Task<One<FeedItemView>> OneAsync(string userId, string id, Func<FeedOwner, long, CancellationToken, Task<FeedRow?>> find, CancellationToken ct)
     {
         var owner = OwnerOf(userId);
         var row = Ids.TryNumber(Ids.FeedItem, id, out var number) ? await find(owner, number, ct) : null;
-        return new(await views.OfAsync(owner, row ?? throw new ApiException(Errors.NotFound("feed item", id)), ct));
+        return new(await views.OfAsync(app.No, row ?? throw new ApiException(Errors.NotFound("feed item", id)), ct));
     }
 
     private FeedOwner OwnerOf(string userId) => new(app.No, userId);

@@ -9,13 +9,15 @@ public sealed class FeedCopy : IDisposable
     private readonly BinaryCopy _rows = new();
 
     /// <summary>Ids come from the database and are given with the row: a default made by COPY would be volatile, which makes PostgreSQL insert row by row.</summary>
-    public void Add(int appNo, int channelNo, long id, long sourceId, ReadOnlySpan<byte> userId, ReadOnlySpan<byte> vars)
+    public void Add(int appNo, int channelNo, long id, long sourceId, DateTimeOffset? expiresAt, ReadOnlySpan<byte> userId, ReadOnlySpan<byte> vars)
     {
-        _rows.StartRow(6);
+        _rows.StartRow(7);
         _rows.Int32(appNo);
         _rows.Int32(channelNo);
         _rows.Int64(id);
         _rows.Int64(sourceId);
+        if (expiresAt is { } time) _rows.TimestampTz(time);
+        else _rows.Null();
         _rows.Raw(userId);
         _rows.Raw(vars);
     }
@@ -24,7 +26,7 @@ public sealed class FeedCopy : IDisposable
     {
         _rows.End();
         await using var stream = await connection.BeginRawBinaryCopyAsync(
-            "COPY feed_items (app_no, channel_no, id, source_id, user_id, vars) FROM STDIN (FORMAT binary)", ct);
+            "COPY feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars) FROM STDIN (FORMAT binary)", ct);
         await _rows.FlushToAsync(stream, ct);
     }
 

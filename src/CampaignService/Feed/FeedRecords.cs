@@ -25,10 +25,10 @@ public sealed class FeedRecords(NpgsqlDataSource source, FeedReader reader, Feed
         var owner = new FeedOwner(person.AppNo, person.UserId);
         for (var before = long.MaxValue; ;)
         {
-            var rows = await reader.PageAsync(owner, new FeedQuery().ToFilter(before), Step, ct);
-            foreach (var item in await views.OfAsync(owner, rows, ct)) yield return item;
-            if (rows.Count < Step) yield break;
-            before = rows[^1].Id;
+            var walked = await reader.WalkAsync(owner, new FeedFilter(null, null, null, null), before, Step, ct);
+            foreach (var item in await views.OfAsync(person.AppNo, [.. walked.Select(w => w.Row).OfType<FeedRow>()], ct)) yield return item;
+            if (walked.Count < Step) yield break;
+            before = walked[^1].Id;
         }
     }
 }

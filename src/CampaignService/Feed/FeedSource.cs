@@ -14,7 +14,15 @@ public sealed record FeedSource(
     string NotificationId, string? CampaignId, string TemplateId, int TemplateVersion, IReadOnlyList<string> VarNames, IReadOnlyDictionary<int, FeedChannel> Channels);
 
 /// <summary>The content of a source on one channel.</summary>
-public sealed record FeedChannel(string ChannelId, ChannelType Type, BoundTemplate Template);
+/// <param name="ChannelId">The channel's slug.</param>
+/// <param name="Type">The channel's type.</param>
+/// <param name="Template">The content.</param>
+/// <param name="RetentionHours">For how long its items stay in feeds; 0 = for ever.</param>
+public sealed record FeedChannel(string ChannelId, ChannelType Type, BoundTemplate Template, int RetentionHours)
+{
+    /// <summary>When an item of this id expires. All processes agree on it: the id carries the database's time of sending.</summary>
+    public DateTimeOffset? ExpiryOf(long itemId) => RetentionHours == 0 ? null : FeedTime.Of(itemId).AddHours(RetentionHours);
+}
 
 /// <summary>Finds what the <c>source_id</c> of feed items stands for. Whoever writes feed items offers one.</summary>
 public interface IFeedSources

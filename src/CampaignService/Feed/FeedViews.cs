@@ -10,14 +10,17 @@ public sealed class FeedViews(CampaignsDb db, IEnumerable<IFeedSources> kinds)
 {
     private sealed record TemplateNow(string Slug, string? Category, string? Label, string[] Tags);
 
-    public async Task<FeedItemView> OfAsync(FeedOwner owner, FeedRow row, CancellationToken ct) => (await OfAsync(owner, [row], ct))[0];
+    public async Task<FeedItemView> OfAsync(int appNo, FeedRow row, CancellationToken ct) => (await OfAsync(appNo, [row], ct))[0];
 
-    public async Task<IReadOnlyList<FeedItemView>> OfAsync(FeedOwner owner, IReadOnlyList<FeedRow> rows, CancellationToken ct)
+    /// <param name="appNo">The app of them all.</param>
+    /// <param name="rows">Of any of its users.</param>
+    /// <param name="ct">Gives up.</param>
+    public async Task<IReadOnlyList<FeedItemView>> OfAsync(int appNo, IReadOnlyList<FeedRow> rows, CancellationToken ct)
     {
         if (rows.Count == 0) return [];
-        var sources = await FindSourcesAsync(owner.AppNo, [.. rows.Select(r => r.SourceId)], ct);
+        var sources = await SourcesAsync(appNo, rows, ct);
         var ids = sources.Values.Select(s => s.TemplateId).Distinct().ToArray();
-        var templates = await db.Templates.AsNoTracking().Where(t => t.AppNo == owner.AppNo && ids.Contains(t.Id))
+        var templates = await db.Templates.AsNoTracking().Where(t => t.AppNo == appNo && ids.Contains(t.Id))
             .ToDictionaryAsync(t => t.Id, t => new TemplateNow(t.TemplateId, t.Category, t.Label, t.Tags), ct);
         return [.. rows.Select(r => Of(r, sources[r.SourceId], templates[sources[r.SourceId].TemplateId]))];
     }
@@ -28,11 +31,13 @@ public sealed class FeedViews(CampaignsDb db, IEnumerable<IFeedSources> kinds)
         var content = new ArrayBufferWriter<byte>();
         channel.Template.Render(content, row.Vars);
         return new FeedItemView(row.PublicId, source.NotificationId, source.CampaignId, template.Slug, source.TemplateVersion, channel.ChannelId, channel.Type,
-            template.Category, template.Label, template.Tags, new RawJson(content.WrittenMemory), row.Status, row.SentAt, row.DeliveredAt, row.ReadAt, null);
+            template.Category, template.Label, template.Tags, new RawJson(content.WrittenMemory), row.Status, row.SentAt, row.DeliveredAt, row.ReadAt, row.EngagedAt);
     }
 
-    private async Task<Dictionary<long, FeedSource>> FindSourcesAsync(int appNo, HashSet<long> ids, CancellationToken ct)
+    /// <returns>By id, the source of each row.</returns>
+    public async Task<Dictionary<long, FeedSource>> SourcesAsync(int appNo, IEnumerable<FeedRow> rows, CancellationToken ct)
     {
+        HashSet<long> ids = [.. rows.Select(r => r.SourceId)];
         var found = new Dictionary<long, FeedSource>();
         foreach (var kind in kinds)
         {

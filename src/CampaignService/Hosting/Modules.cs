@@ -1,5 +1,6 @@
 using CampaignService.Campaigns;
 using CampaignService.Channels;
+using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
 using CampaignService.Notifications;
@@ -26,17 +27,21 @@ public static class Modules
         services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
         services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
 
+        services.AddOptions<RetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<FeedPartitions>();
         services.AddHostedService(provider => provider.GetRequiredService<FeedPartitions>());
-        services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>();
-        services.AddSingleton<ContentChanges>().AddSingleton<SendableTemplates>().AddScoped<TemplateAuthor>();
+        services.AddSingleton<FeedReader>().AddSingleton<FeedMarks>().AddScoped<FeedViews>().AddScoped<FeedSearch>();
+        services.AddSingleton<FeedSignal>().AddSingleton<FeedStreams>();
+        services.AddSingleton(new Notices<FeedSignal>.Listening(roles.Api)).AddHostedService<Notices<FeedSignal>>();
+        if (roles.Api) services.AddHostedService(provider => provider.GetRequiredService<FeedStreams>());
+        services.AddSingleton<ContentChanges>().AddSingleton<SendableTemplates>().AddScoped<TemplateAuthor>().AddScoped<CategoryAuthor>();
 
         services.AddOptions<WorkerSettings>().BindConfiguration("Workers").ValidateDataAnnotations().ValidateOnStart();
         services.AddKeyedSingleton(DeliveryPool.Key, (provider, _) => DeliveryPool.Create(connectionString, provider.GetRequiredService<IOptions<WorkerSettings>>().Value.ActualLoops));
         services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
         services.AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
-        services.AddSingleton(new WorkNotices.Listening(roles.Worker)).AddHostedService<WorkNotices>();
+        services.AddSingleton(new Notices<WorkSignal>.Listening(roles.Worker)).AddHostedService<Notices<WorkSignal>>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
         services.AddSingleton<NotificationStore>().AddSingleton<NotificationWriter>().AddSingleton<IFeedSources, NotificationSources>();

@@ -84,6 +84,7 @@ public static class Platform
         app.UseExceptionHandler(_ => { });
         app.UseStatusCodePages(context => WriteStatusAsync(context.HttpContext));
         app.UseAuthentication();
+        app.UseApiRateLimits();
         app.UseAuthorization();
         app.UseMiddleware<IdempotencyMiddleware>();
     }

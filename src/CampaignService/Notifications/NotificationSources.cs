@@ -37,6 +37,6 @@ public sealed class NotificationSources(IServiceScopeFactory scopes) : IFeedSour
         var pinned = await db.PinnedVersionAsync(templateId, version, ct);
         var schema = new VariableSchema(pinned.Content.VariableSchema);
         return _versions.Set((templateId, version), new Content([.. schema.Variables.Select(v => v.Key)],
-            pinned.Content.Channels.ToDictionary(c => c.ChannelNo, c => new FeedChannel(c.ChannelId, c.Type, c.BindToSchema(schema)))), new MemoryCacheEntryOptions { Size = 1 });
+            pinned.Content.Channels.ToDictionary(c => c.ChannelNo, c => new FeedChannel(c.ChannelId, c.Type, c.BindToSchema(schema), c.MessageRetentionHours))), new MemoryCacheEntryOptions { Size = 1 });
     }
 }

@@ -1,4 +1,5 @@
 using CampaignService.Data;
+using CampaignService.Feed;
 using CampaignService.Idempotency;
 using Npgsql;
 
@@ -8,7 +9,7 @@ namespace CampaignService.Notifications;
 /// Writes notifications with their keys and feed rows, in one statement and so all or nothing. Die before its commit: nothing happened.
 /// Die after it: the key has the answer, and a repetition gets it.
 /// </summary>
-public sealed class NotificationStore(NpgsqlDataSource source, TimeProvider clock)
+public sealed class NotificationStore(NpgsqlDataSource source, FeedSignal feed, TimeProvider clock)
 {
     /// <summary>
     /// Keys in their order, so that two such statements cannot lock each other out; then the notifications that won their keys or have none;
@@ -31,9 +32,9 @@ public sealed class NotificationStore(NpgsqlDataSource source, TimeProvider cloc
           WHERE n.key IS NULL OR EXISTS (SELECT 1 FROM won WHERE won.app_no = n.app_no AND won.key = n.key)
           ON CONFLICT (app_no, id) DO NOTHING
           RETURNING app_no, id)
-        INSERT INTO feed_items (app_no, channel_no, id, source_id, user_id, vars)
-        SELECT made.app_no, f.channel_no, next_id(), made.id, f.user_id, f.vars::text[]
-        FROM unnest($16, $17, $18, $19) AS f (source_id, channel_no, user_id, vars) JOIN made ON made.id = f.source_id
+        INSERT INTO feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars)
+        SELECT made.app_no, f.channel_no, next_id(), made.id, CASE WHEN f.hours > 0 THEN clock_timestamp() + make_interval(hours => f.hours) END, f.user_id, f.vars::text[]
+        FROM unnest($16, $17, $18, $19, $20) AS f (source_id, channel_no, hours, user_id, vars) JOIN made ON made.id = f.source_id
         RETURNING source_id
         """;
 
@@ -68,6 +69,7 @@ public sealed class NotificationStore(NpgsqlDataSource source, TimeProvider cloc
         // The batch commits at its end: only when that is read may anybody be answered.
         await reader.NextResultAsync();
         await reader.DisposeAsync();
+        feed.Wake();
 
         for (var i = 0; i < keyed.Length; i++)
         {
@@ -99,7 +101,7 @@ public sealed class NotificationStore(NpgsqlDataSource source, TimeProvider cloc
     private static NpgsqlBatchCommand WriteCommand(IReadOnlyList<PendingNotification> batch, PendingNotification[] keyed)
     {
         var messages = batch.SelectMany(n => n.UserIds.SelectMany((user, i) => n.Template.Channels.Where(c => c.Channel.Enabled)
-            .Select(c => (n.Id, c.Channel.No, User: user, Vars: TextArray.Literal(n.Values[i]))))).ToArray();
+            .Select(c => (n.Id, c.Channel.No, c.RetentionHours, User: user, Vars: TextArray.Literal(n.Values[i]))))).ToArray();
         object[] values =
         [
             keyed.Select(n => n.Request!.AppNo).ToArray(),
@@ -119,6 +121,7 @@ public sealed class NotificationStore(NpgsqlDataSource source, TimeProvider cloc
             batch.Select(n => n.Request?.Key).ToArray(),
             messages.Select(m => m.Id).ToArray(),
             messages.Select(m => m.No).ToArray(),
+            messages.Select(m => m.RetentionHours).ToArray(),
             messages.Select(m => m.User).ToArray(),
             messages.Select(m => m.Vars).ToArray(),
         ];

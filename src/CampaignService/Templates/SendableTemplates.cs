@@ -15,7 +15,10 @@ namespace CampaignService.Templates;
 public sealed record SendableTemplate(TemplateVersion Version, string Slug, VariableSchema Schema, IReadOnlyList<SendableChannel> Channels);
 
 /// <summary>What a template version says by one channel.</summary>
-public sealed record SendableChannel(Channel Channel, BoundTemplate Template);
+/// <param name="Channel">The channel.</param>
+/// <param name="Template">The content.</param>
+/// <param name="RetentionHours">For how long its items stay in feeds; 0 = for ever.</param>
+public sealed record SendableChannel(Channel Channel, BoundTemplate Template, int RetentionHours);
 
 /// <summary>
 /// Templates for direct sends, kept for a second so that a send does not cost three queries. What this process changes is in force at once,
@@ -59,6 +62,6 @@ public sealed class SendableTemplates(IServiceScopeFactory scopes, ContentChange
         if (!channels.Values.Any(c => c.Enabled)) throw new ApiException(Errors.NoEnabledChannel(template.TemplateId));
         var schema = new VariableSchema(found.Content.VariableSchema);
         return new SendableTemplate(found, template.TemplateId, schema,
-            [.. found.Content.Channels.Select(c => new SendableChannel(channels[c.ChannelNo], c.BindToSchema(schema)))]);
+            [.. found.Content.Channels.Select(c => new SendableChannel(channels[c.ChannelNo], c.BindToSchema(schema), c.MessageRetentionHours))]);
     }
 }

@@ -121,6 +121,8 @@ public sealed class Template
             // And a version is approved as the request that approves it saw it: a change to the draft in between is a lost race, too.
             builder.Property(t => t.UpdatedAt).IsConcurrencyToken();
             builder.HasOne<App>().WithMany().HasForeignKey(t => t.AppNo).OnDelete(DeleteBehavior.Restrict);
+            // By name, so that a template shows its category without asking for it. A new name goes into the templates by the constraint itself.
+            builder.HasOne<Category>().WithMany().HasForeignKey(t => new { t.AppNo, t.Category }).HasPrincipalKey(c => new { c.AppNo, c.Name }).OnDelete(DeleteBehavior.Restrict);
             builder.HasMany(t => t.Versions).WithOne().HasForeignKey(v => v.TemplateId).OnDelete(DeleteBehavior.Restrict);
             builder.Navigation(t => t.Versions).UsePropertyAccessMode(PropertyAccessMode.Field);
         }

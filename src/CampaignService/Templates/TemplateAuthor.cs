@@ -11,7 +11,7 @@ using Npgsql;
 namespace CampaignService.Templates;
 
 /// <summary>Makes and changes templates: finds the channels that their contents are for, and slugs that are free.</summary>
-public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, ContentChanges changes, TimeProvider clock)
+public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, CategoryAuthor categories, ContentChanges changes, TimeProvider clock)
 {
     /// <summary>Each time a slug is lost, another request has won it: only as many requests at once could use these up.</summary>
     private const int SlugAttempts = 100;
@@ -25,6 +25,7 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, ContentChange
         var metadata = new TemplateMetadata(
             body.Name.Trim(), Text.TrimToNull(body.TemplateCategory), Text.TrimToNull(body.Label), Text.TrimToNull(body.AlternativeText), Tags(body.Tags));
         var content = new TemplateContent(Schema(body.VariableSchema), await ResolveAsync(body.Channels, ct));
+        await categories.EnsureAsync(metadata.Category, ct);
         for (var attempt = 1; ; attempt++)
         {
             var now = clock.GetUtcNow();
@@ -46,12 +47,14 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, ContentChange
     public async Task<Template> EditAsync(string id, EditTemplate body, CancellationToken ct)
     {
         var (template, now) = (await db.FindTemplateWithCurrentAsync(app, id, ct), clock.GetUtcNow());
-        template.Edit(new TemplateMetadata(
+        var metadata = new TemplateMetadata(
             body.Name?.Trim() ?? template.Name,
             body.TemplateCategory.IsGiven ? Text.TrimToNull(body.TemplateCategory.Value) : template.Category,
             body.Label.IsGiven ? Text.TrimToNull(body.Label.Value) : template.Label,
             body.AlternativeText.IsGiven ? Text.TrimToNull(body.AlternativeText.Value) : template.AlternativeText,
-            body.Tags.IsGiven ? Tags(body.Tags.Value) : template.Tags), now);
+            body.Tags.IsGiven ? Tags(body.Tags.Value) : template.Tags);
+        if (metadata.Category != template.Category) await categories.EnsureAsync(metadata.Category, ct);
+        template.Edit(metadata, now);
         if (body.Status == TemplateStatus.Draft) template.RequireDraft();
         var current = template.Current.Content;
         template.ChangeContent(new TemplateContent(
@@ -104,7 +107,7 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, ContentChange
             var channel = entry.ChannelId is null ? OnlyOne(entry.ChannelType, candidates, i, faults) : Named(entry, candidates, i, faults);
             if (channel is null) continue;
             if (found.Any(c => c.ChannelNo == channel.No)) faults.Add($"channels[{i}].channelId: channel '{channel.ChannelId}' has an entry already; one is enough");
-            else found.Add(new ChannelContent(channel.No, channel.ChannelId, channel.Type, Compact(entry.Content), Text.TrimToNull(entry.DataType)));
+            else found.Add(new ChannelContent(channel.No, channel.ChannelId, channel.Type, Compact(entry.Content), Text.TrimToNull(entry.DataType), entry.MessageRetentionHours));
         }
         return faults.Count == 0 ? found : throw new ApiException(Errors.BadRequest(faults));
     }

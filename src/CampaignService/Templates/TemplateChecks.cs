@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using CampaignService.Channels;
 using CampaignService.Common;
 using FluentValidation;
 
@@ -8,7 +9,7 @@ namespace CampaignService.Templates;
 /// <summary>What the contracts of templates share. Every fault of a schema and of contents is named, each with its place.</summary>
 public static class TemplateChecks
 {
-    public const int MaxAlternativeText = 1000, MaxTags = 50, MaxVariables = 100, MaxChannels = 20;
+    public const int MaxAlternativeText = 1000, MaxTags = 50, MaxVariables = 100, MaxChannels = 20, MaxRetentionHours = 8760;
 
     public const string StatusExpected = "must be draft or approved; DELETE archives a template";
 
@@ -58,6 +59,8 @@ public static class TemplateChecks
         }
         if (entry.ChannelId is not null && string.IsNullOrWhiteSpace(entry.ChannelId)) context.AddFailure($"{at}.channelId", "must not be empty; leave it out to mean the only channel of that type");
         if (entry.DataType is { } type && Text.Length(type) > Text.MaxLabel) context.AddFailure($"{at}.dataType", $"must have at most {Text.MaxLabel} characters");
+        if (entry.MessageRetentionHours is < 0 or > MaxRetentionHours) context.AddFailure($"{at}.messageRetentionHours", $"must be 1 to {MaxRetentionHours}, or 0 for a message that never expires");
+        else if (entry.MessageRetentionHours > 0 && entry.ChannelType is not (ChannelType.InApp or 0)) context.AddFailure($"{at}.messageRetentionHours", "is for in-app channels only");
         // Which variables there are changes what a token becomes, never whether it is well formed: this holds for every schema.
         CompiledTemplate.TryCompile(Bytes(entry.Content), Templates.VariableSchema.Empty, out _, out var faults);
         foreach (var fault in faults)

@@ -14,9 +14,10 @@ public sealed record TemplateContent(IReadOnlyList<Variable> VariableSchema, IRe
     public override int GetHashCode() => HashCode.Combine(VariableSchema.Count, Channels.Count);
 }
 
-/// <summary>A template's content for one channel. A channel's number and slug never change, so they are kept here.</summary>
+/// <summary>A template's content for one channel. A channel's number and slug never change, so they are kept here. An in-app message expires after so many hours; 0 = never.</summary>
 public sealed record ChannelContent(
-    int ChannelNo, string ChannelId, ChannelType Type, [property: JsonConverter(typeof(VerbatimJsonConverter))] JsonElement Content, string? DataType)
+    int ChannelNo, string ChannelId, ChannelType Type, [property: JsonConverter(typeof(VerbatimJsonConverter))] JsonElement Content, string? DataType,
+    int MessageRetentionHours = 0)
 {
     /// <summary>The content for values that stand at their variables' places in the schema.</summary>
     public BoundTemplate BindToSchema(VariableSchema schema) =>

@@ -16,7 +16,7 @@ public sealed class CreateTemplate
     /// <example>cc-template-spring-sale</example>
     public string? TemplateId { get; init; }
 
-    /// <summary>A word to file its messages under in the feed, up to 100 characters.</summary>
+    /// <summary>The name of a category to file its messages under in the feed, up to 100 characters; one that is not there is made.</summary>
     /// <example>Marketing</example>
     public string? TemplateCategory { get; init; }
 
@@ -45,6 +45,7 @@ public sealed class CreateTemplate
         {
             RuleFor(b => b.Name).Name();
             RuleFor(b => b.TemplateId).Slug(Ids.Template);
+            RuleFor(b => b.TemplateId).NotEqual("categories").WithMessage("must not be 'categories', under which those are found");
             RuleFor(b => b.TemplateCategory).AtMost(Text.MaxLabel);
             RuleFor(b => b.Label).AtMost(Text.MaxLabel);
             RuleFor(b => b.AlternativeText).AtMost(TemplateChecks.MaxAlternativeText);
@@ -65,7 +66,7 @@ public sealed class EditTemplate
     /// <summary>For people, 1 to 200 characters.</summary>
     public string? Name { get; init; }
 
-    /// <summary>A word to file its messages under in the feed, up to 100 characters.</summary>
+    /// <summary>The name of a category to file its messages under in the feed, up to 100 characters; one that is not there is made.</summary>
     public Optional<string?> TemplateCategory { get; init; }
 
     /// <summary>A short text shown beside its messages, up to 100 characters.</summary>
@@ -163,6 +164,9 @@ public sealed class ChannelEntry
     /// <summary>Tells the receiving program how to read the content, such as <c>data_template</c>; up to 100 characters.</summary>
     /// <example>data_template</example>
     public string? DataType { get; init; }
+
+    /// <summary>In-app only: the hours after which a message of this version expires and is gone from feeds, 1 to 8760; 0: it never does.</summary>
+    public int MessageRetentionHours { get; init; }
 }
 
 /// <summary>Which templates to list.</summary>
@@ -181,10 +185,10 @@ public sealed class TemplateQuery : PageQuery
     /// <summary>Whether one of the tags is enough.</summary>
     public TagMatch TagMatch { get; init; }
 
-    /// <summary>Only those of exactly this category.</summary>
+    /// <summary>Only those of this category: its name, exactly, or its id or slug.</summary>
     public string? TemplateCategory { get; init; }
 
-    internal string[] TagList => Tags?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
+    internal string[] TagList => Text.Listed(Tags);
 }
 
 /// <summary>How several tags select.</summary>

@@ -24,15 +24,23 @@ public static class TemplateLookup
     }
 
     /// <summary>Only what the query asks for; archived templates only when it does by name.</summary>
-    public static IQueryable<Template> Matching(this IQueryable<Template> rows, TemplateQuery query)
+    public static IQueryable<Template> Matching(this IQueryable<Template> rows, CampaignsDb db, TemplateQuery query)
     {
         rows = query.Status is { } status ? rows.Where(t => t.Status == status) : rows.Where(t => t.Status != TemplateStatus.Archived);
-        if (query.TemplateCategory is { } category) rows = rows.Where(t => t.Category == category);
-        rows = rows.Containing(query.Search, t => t.Name, t => t.TemplateId, t => t.Id);
-        var tags = query.TagList;
-        if (tags.Length == 0) return rows;
-        return query.TagMatch == TagMatch.All ? rows.Where(t => tags.All(tag => t.Tags.Contains(tag))) : rows.Where(t => t.Tags.Any(tag => tags.Contains(tag)));
+        return rows.OfCategory(db, query.TemplateCategory).Containing(query.Search, t => t.Name, t => t.TemplateId, t => t.Id).Tagged(query.TagList, query.TagMatch);
     }
+
+    /// <param name="rows">Templates.</param>
+    /// <param name="db">Where the categories stand.</param>
+    /// <param name="category">The name, id or slug of a category; null: any.</param>
+    public static IQueryable<Template> OfCategory(this IQueryable<Template> rows, CampaignsDb db, string? category) => category is null ? rows
+        : rows.Where(t => t.Category == category || db.Categories.Any(c => c.AppNo == t.AppNo && c.Name == t.Category && (c.Id == category || c.CategoryId == category)));
+
+    /// <param name="rows">Templates.</param>
+    /// <param name="tags">None: any template will do.</param>
+    /// <param name="match">Whether one of them is enough.</param>
+    public static IQueryable<Template> Tagged(this IQueryable<Template> rows, string[] tags, TagMatch match) => tags.Length == 0 ? rows
+        : match == TagMatch.All ? rows.Where(t => tags.All(tag => t.Tags.Contains(tag))) : rows.Where(t => t.Tags.Any(tag => tags.Contains(tag)));
 
     /// <summary>A version that something else has pinned: it is there.</summary>
     public static Task<TemplateVersion> PinnedVersionAsync(this CampaignsDb db, string templateId, int version, CancellationToken ct) =>

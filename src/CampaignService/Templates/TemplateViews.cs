@@ -64,9 +64,10 @@ public sealed record VariableView(string Key, VariableType Type, string? Name, b
 /// <param name="ChannelId">The channel's slug.</param>
 /// <param name="Content">The content, tokens and all.</param>
 /// <param name="DataType">How the receiving program is to read it.</param>
-public sealed record ChannelContentView(ChannelType ChannelType, string ChannelId, RawJson Content, string? DataType)
+/// <param name="MessageRetentionHours">The hours after which an in-app message expires; 0: never.</param>
+public sealed record ChannelContentView(ChannelType ChannelType, string ChannelId, RawJson Content, string? DataType, int MessageRetentionHours)
 {
-    public static ChannelContentView Of(ChannelContent c) => new(c.Type, c.ChannelId, Raw.Of(c.Content), c.DataType);
+    public static ChannelContentView Of(ChannelContent c) => new(c.Type, c.ChannelId, Raw.Of(c.Content), c.DataType, c.MessageRetentionHours);
 }
 
 file static class Raw

@@ -33,7 +33,7 @@ public sealed class TemplatesController(CampaignsDb db, CurrentApp app, Template
     {
         var list = $"templates:{app.No}";
         var before = cursors.Decode(list, query.Cursor);
-        var rows = db.Templates.AsNoTracking().Where(t => t.AppNo == app.No && (before == null || string.Compare(t.Id, before) < 0)).Matching(query)
+        var rows = db.Templates.AsNoTracking().Where(t => t.AppNo == app.No && (before == null || string.Compare(t.Id, before) < 0)).Matching(db, query)
             .OrderByDescending(t => t.Id).Take(query.Limit + 1);
         var found = await rows.Join(db.TemplateVersions, t => new { t.Id, Version = t.CurrentVersion }, v => new { Id = v.TemplateId, v.Version }, (t, v) => new { Template = t, Current = v })
             .OrderByDescending(r => r.Template.Id).ToListAsync(ct);

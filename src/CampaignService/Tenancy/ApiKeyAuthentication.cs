@@ -12,7 +12,7 @@ public sealed class ApiKeyAuthentication(
     IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory logger, UrlEncoder encoder, KnownKeys keys)
     : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
 {
-    public const string SchemeName = "ApiKey", AppNoClaim = "app_no", AppIdClaim = "app_id", ScopeClaim = "scope";
+    public const string SchemeName = "ApiKey", AppNoClaim = "app_no", AppIdClaim = "app_id", ScopeClaim = "scope", KeyIdClaim = "key_id";
 
     protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
     {
@@ -22,6 +22,7 @@ public sealed class ApiKeyAuthentication(
         var identity = new ClaimsIdentity(SchemeName);
         identity.AddClaim(new Claim(AppNoClaim, appNo.ToString(CultureInfo.InvariantCulture)));
         identity.AddClaim(new Claim(AppIdClaim, appId));
+        identity.AddClaim(new Claim(KeyIdClaim, match.Id));
         foreach (var scope in match.Scopes) identity.AddClaim(new Claim(ScopeClaim, scope));
         return AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(identity), SchemeName));
     }

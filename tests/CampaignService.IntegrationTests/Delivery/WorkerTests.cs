@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.IntegrationTests.Support;
 using Microsoft.Extensions.DependencyInjection;
@@ -96,7 +97,7 @@ public sealed class WorkerTests : IAsyncLifetime
     {
         var (here, there) = (_service.Services.GetRequiredService<WorkSignal>(), new WorkSignal(TimeProvider.System));
         var source = _service.Services.GetRequiredService<NpgsqlDataSource>();
-        using var other = ActivatorUtilities.CreateInstance<WorkNotices>(_service.Services, there, new WorkNotices.Listening(true));
+        using var other = ActivatorUtilities.CreateInstance<Notices<WorkSignal>>(_service.Services, there, new Notices<WorkSignal>.Listening(true));
         var listening = there.Next;
         await other.StartAsync(CancellationToken.None);
         await listening;

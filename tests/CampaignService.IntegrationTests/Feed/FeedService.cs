@@ -17,20 +17,26 @@ public sealed class FeedService : TestService
 
     /// <summary>A template with this content on each of the channels; without any, on the channel "inbox".</summary>
     /// <returns>Its slug.</returns>
-    public async Task<string> NewTemplateAsync(Api api, object content, Variable[]? variables = null, params string[] channels)
+    public Task<string> NewTemplateAsync(Api api, object content, Variable[]? variables = null, params string[] channels) =>
+        NewTemplateAsync(api, content, ("news", ["spring", "sale"]), 0, variables, channels);
+
+    /// <summary>The same with a category and tags, and an end for its messages.</summary>
+    public async Task<string> NewTemplateAsync(
+        Api api, object content, (string? Category, string[] Tags) about, int retentionHours = 0, Variable[]? variables = null, params string[] channels)
     {
         var all = new List<ChannelContent>();
         foreach (var channelId in channels.Length == 0 ? ["inbox"] : channels)
         {
             var no = await ChannelNoAsync(api, channelId);
-            all.Add(new ChannelContent(no, channelId, ChannelType.InApp, JsonSerializer.SerializeToElement(content), null));
+            all.Add(new ChannelContent(no, channelId, ChannelType.InApp, JsonSerializer.SerializeToElement(content), null, retentionHours));
         }
         var slug = $"t-{Guid.NewGuid():N}";
         await using var scope = Services.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
         var appNo = await db.Channels.Where(c => c.No == all[0].ChannelNo).Select(c => c.AppNo).SingleAsync();
         var now = Services.GetRequiredService<TimeProvider>().GetUtcNow();
-        var metadata = new TemplateMetadata("Greeting", "news", "Hello", null, ["spring", "sale"]);
+        var metadata = new TemplateMetadata("Greeting", about.Category, "Hello", null, about.Tags);
+        await EnsureCategoryAsync(db, appNo, about.Category);
         var template = Template.Create(appNo, slug, metadata, new TemplateContent(variables ?? [new Variable("name")], all), now);
         template.Approve(now);
         db.Add(template);
@@ -43,7 +49,9 @@ public sealed class FeedService : TestService
     {
         await using var scope = Services.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
-        change(await db.Templates.Include(t => t.Versions).SingleAsync(t => t.TemplateId == slug), Services.GetRequiredService<TimeProvider>().GetUtcNow());
+        var template = await db.Templates.Include(t => t.Versions).SingleAsync(t => t.TemplateId == slug);
+        change(template, Services.GetRequiredService<TimeProvider>().GetUtcNow());
+        await EnsureCategoryAsync(db, template.AppNo, template.Category);
         await db.SaveChangesAsync();
     }
 
@@ -76,6 +84,20 @@ public sealed class FeedService : TestService
 
     /// <summary>The number behind a feed item's id.</summary>
     public static long NumberOf(string itemId) => Ids.TryNumber(Ids.FeedItem, itemId, out var number) ? number : throw new ArgumentException(itemId);
+
+    /// <summary>For every source, not only those of one test.</summary>
+    public async Task ReceiptsShouldEqualARecountAsync() => Assert.Equal(0, await ScalarAsync<long>("""
+        SELECT count(*) FROM
+          (SELECT source_id, count(delivered_at) AS delivered, count(read_at) AS read, count(engaged_at) AS engaged FROM feed_items GROUP BY source_id) AS i
+          FULL JOIN (SELECT source_id, sum(delivered) AS delivered, sum(read) AS read, sum(engaged) AS engaged FROM feed_receipts GROUP BY source_id) AS r USING (source_id)
+        WHERE coalesce(i.delivered, 0) <> coalesce(r.delivered, 0) OR coalesce(i.read, 0) <> coalesce(r.read, 0) OR coalesce(i.engaged, 0) <> coalesce(r.engaged, 0)
+        """));
+
+    private async Task EnsureCategoryAsync(CampaignsDb db, int appNo, string? name)
+    {
+        if (name is null || await db.Categories.AnyAsync(c => c.AppNo == appNo && c.Name == name)) return;
+        db.Add(Category.Create(appNo, Guid.NewGuid().ToString("N"), name, null, Services.GetRequiredService<TimeProvider>().GetUtcNow()));
+    }
 
     private async Task<int> ChannelNoAsync(Api api, string channelId)
     {

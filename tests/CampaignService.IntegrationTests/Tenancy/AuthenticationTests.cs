@@ -99,7 +99,7 @@ public sealed class AuthenticationTests(TestService service) : IClassFixture<Tes
         ("notification-feed", _) => scope == "feed",
         (_, "feed") => false,
         ("campaigns" or "notifications", "send") => true,
-        ("templates", "send") => route.IsGet,
+        ("templates" or "categories", "send") => route.IsGet,
         ("channels" or "users", "send") => false,
         _ => throw new InvalidOperationException($"Who may call {route}?"),
     };

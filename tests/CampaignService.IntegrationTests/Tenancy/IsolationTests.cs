@@ -110,8 +110,9 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         var suffix = Guid.NewGuid().ToString("N");
         var channel = (await service.Api.PostAsync("/api/channels", new { name = "Ours", type = "in_app", channelId = $"ours-{suffix}" })).ShouldBe(HttpStatusCode.Created).Data;
         var (slug, channels) = ($"ours-{suffix}", new[] { new { channelType = "in_app", channelId = $"ours-{suffix}", content = new { title = "Hello {{name}}" } } });
-        var template = (await service.Api.PostAsync("/api/templates", new { name = "Ours", templateId = slug, status = "approved", variableSchema = new[] { new { key = "name" } }, channels }))
+        var template = (await service.Api.PostAsync("/api/templates", new { name = "Ours", templateId = slug, status = "approved", templateCategory = $"Ours {suffix}", variableSchema = new[] { new { key = "name" } }, channels }))
             .ShouldBe(HttpStatusCode.Created).Data;
+        var category = (await service.Api.GetAsync($"/api/templates/categories?search={suffix}")).ShouldBe(HttpStatusCode.OK).Data[0];
         var sent = await service.Api.NewCampaignAsync(slug, new { name = "all" });
         (await service.Api.PostAsync($"/api/campaigns/{sent}/recipients", new { userIds = new[] { "ann" } })).ShouldBe(HttpStatusCode.Created);
         (await service.Api.PostAsync($"/api/campaigns/{sent}/send")).ShouldBe(HttpStatusCode.Accepted);
@@ -127,6 +128,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
             {
                 ["channels"] = [Text(channel, "id"), Text(channel, "channelId")],
                 ["templates"] = [Text(template, "id"), slug],
+                ["categories"] = [Text(category, "id"), Text(category, "categoryId")],
                 ["campaigns"] = [sent, draft],
                 ["notifications"] = [Text(notification, "notificationId")],
                 ["users"] = [$"user-{suffix}"],

@@ -11,6 +11,7 @@ public sealed class PagingTests(TestService service) : IClassFixture<TestService
     [Theory]
     [InlineData("channels")]
     [InlineData("templates")]
+    [InlineData("categories")]
     [InlineData("campaigns")]
     [InlineData("versions")]
     [InlineData("apps")]
@@ -41,6 +42,7 @@ public sealed class PagingTests(TestService service) : IClassFixture<TestService
     [Theory]
     [InlineData("channels")]
     [InlineData("templates")]
+    [InlineData("categories")]
     [InlineData("campaigns")]
     [InlineData("versions")]
     [InlineData("apps")]
@@ -107,6 +109,7 @@ public sealed class PagingTests(TestService service) : IClassFixture<TestService
             var made = list switch
             {
                 "channels" => await api.PostAsync("/api/channels", new { name = $"Channel {i}", type = "in_app" }),
+                "categories" => await api.PostAsync("/api/templates/categories", new { name = $"Category {i}" }),
                 "templates" => await api.PostAsync("/api/templates", new { name = "Same name", channels = new[] { new { channelType = "in_app", content = new { i } } } }),
                 "campaigns" => await api.PostAsync("/api/campaigns", new { name = "Same name", templateId = template }),
                 "versions" => await api.PostAsync($"/api/templates/{template}/versions"),
@@ -115,7 +118,7 @@ public sealed class PagingTests(TestService service) : IClassFixture<TestService
             };
             made.ShouldBe(HttpStatusCode.Created);
         }
-        var path = list switch { "versions" => $"/api/templates/{template}/versions", "apps" => "/api/apps", "keys" => $"/api/apps/{id}/keys", _ => $"/api/{list}" };
+        var path = list switch { "versions" => $"/api/templates/{template}/versions", "apps" => "/api/apps", "keys" => $"/api/apps/{id}/keys", "categories" => "/api/templates/categories", _ => $"/api/{list}" };
         var rows = await RowsAsync(list switch
         {
             "versions" => $"SELECT version::text FROM template_versions v JOIN templates t ON t.id = v.template_id WHERE t.template_id = '{template}' AND v.app_no = (SELECT no FROM apps WHERE id = '{id}') ORDER BY version DESC",

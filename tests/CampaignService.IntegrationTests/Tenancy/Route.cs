@@ -10,7 +10,7 @@ namespace CampaignService.IntegrationTests.Tenancy;
 public sealed partial record Route(string Method, string Pattern)
 {
     /// <summary>What the path begins with, such as "templates".</summary>
-    public string Area => Pattern.Split('/', '{')[Pattern.StartsWith("api/", StringComparison.Ordinal) ? 1 : 0];
+    public string Area => Pattern.StartsWith("api/templates/categories", StringComparison.Ordinal) ? "categories" : Pattern.Split('/', '{')[Pattern.StartsWith("api/", StringComparison.Ordinal) ? 1 : 0];
 
     public bool IsGet => Method == "GET";
 

@@ -1,13 +1,12 @@
 using System.Text;
 using CampaignService.Data;
 using CampaignService.Feed;
-using CampaignService.Templates;
 using Npgsql;
 
 namespace CampaignService.Channels.InApp;
 
 /// <summary>The in-app messages of one chunk: those that can be sent become feed rows, the others are set aside with their reason.</summary>
-public sealed class InAppMessages(int appNo, int channelNo, long sourceId, BoundTemplate template) : IDisposable
+public sealed class InAppMessages(int appNo, int channelNo, long sourceId, FeedChannel channel) : IDisposable
 {
     public const string MissingVariable = "missing_variable", InvalidVariable = "invalid_variable";
 
@@ -28,7 +27,7 @@ public sealed class InAppMessages(int appNo, int channelNo, long sourceId, Bound
             _skipped.Add(new SkippedMessage(Encoding.UTF8.GetString(userId), fault.Reason, fault.Detail));
             return;
         }
-        _feed.Add(appNo, channelNo, feedId, sourceId, userId, vars);
+        _feed.Add(appNo, channelNo, feedId, sourceId, channel.ExpiryOf(feedId), userId, vars);
         Delivered++;
     }
 
@@ -38,12 +37,12 @@ public sealed class InAppMessages(int appNo, int channelNo, long sourceId, Bound
 
     private (string Reason, string Detail)? FaultOf(ReadOnlySpan<byte> vars)
     {
-        foreach (var required in template.Requirements)
+        foreach (var required in channel.Template.Requirements)
         {
             if (required.Position < 0 || BinaryTextArray.IsNull(vars, required.Position)) return (MissingVariable, required.Key);
         }
-        if (template.Checked.Count == 0) return null;
-        return template.InvalidFor(BinaryTextArray.Read(vars)) is { } invalid ? (InvalidVariable, invalid) : null;
+        if (channel.Template.Checked.Count == 0) return null;
+        return channel.Template.InvalidFor(BinaryTextArray.Read(vars)) is { } invalid ? (InvalidVariable, invalid) : null;
     }
 }
 

@@ -336,6 +336,54 @@ namespace CampaignService.Data.Migrations
                     b.ToTable("notifications");
                 });
 
+            modelBuilder.Entity("CampaignService.Templates.Category", b =>
+                {
+                    b.Property<string>("Id")
+                        .HasColumnType("text")
+                        .HasColumnName("id");
+
+                    b.Property<int>("AppNo")
+                        .HasColumnType("integer")
+                        .HasColumnName("app_no");
+
+                    b.Property<string>("CategoryId")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("category_id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Description")
+                        .HasColumnType("text")
+                        .HasColumnName("description");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("Id")
+                        .HasName("pk_categories");
+
+                    b.HasAlternateKey("AppNo", "Name")
+                        .HasName("ak_categories_app_no_name");
+
+                    b.HasIndex("AppNo", "CategoryId")
+                        .IsUnique()
+                        .HasDatabaseName("ix_categories_app_no_category_id");
+
+                    b.HasIndex("AppNo", "Id")
+                        .HasDatabaseName("ix_categories_app_no_id");
+
+                    b.ToTable("categories", (string)null);
+                });
+
             modelBuilder.Entity("CampaignService.Templates.Template", b =>
                 {
                     b.Property<string>("Id")
@@ -398,6 +446,9 @@ namespace CampaignService.Data.Migrations
 
                     b.HasKey("Id")
                         .HasName("pk_templates");
+
+                    b.HasIndex("AppNo", "Category")
+                        .HasDatabaseName("ix_templates_app_no_category");
 
                     b.HasIndex("AppNo", "Id")
                         .HasDatabaseName("ix_templates_app_no_id");
@@ -703,6 +754,16 @@ namespace CampaignService.Data.Migrations
                         .HasConstraintName("fk_batches_template_versions_template_id_template_version");
                 });
 
+            modelBuilder.Entity("CampaignService.Templates.Category", b =>
+                {
+                    b.HasOne("CampaignService.Tenancy.App", null)
+                        .WithMany()
+                        .HasForeignKey("AppNo")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired()
+                        .HasConstraintName("fk_categories_apps_app_no");
+                });
+
             modelBuilder.Entity("CampaignService.Templates.Template", b =>
                 {
                     b.HasOne("CampaignService.Tenancy.App", null)
@@ -711,6 +772,13 @@ namespace CampaignService.Data.Migrations
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired()
                         .HasConstraintName("fk_templates_apps_app_no");
+
+                    b.HasOne("CampaignService.Templates.Category", null)
+                        .WithMany()
+                        .HasForeignKey("AppNo", "Category")
+                        .HasPrincipalKey("AppNo", "Name")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .HasConstraintName("fk_templates_categories_app_no_category");
                 });
 
             modelBuilder.Entity("CampaignService.Templates.TemplateVersion", b =>

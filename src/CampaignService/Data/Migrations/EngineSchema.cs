@@ -163,6 +163,31 @@ internal static class EngineSchema
 
     public const string DropPulse = "DROP TABLE delivery_pulse;";
 
+    public const string WholeFeed = """
+        ALTER TABLE feed_items
+          ADD COLUMN engaged_at timestamptz,
+          ADD COLUMN deleted_at timestamptz,         -- its user took it out of the feed; nobody sees the row any more
+          ADD COLUMN topics text[];                  -- what the user did with it, each once
+
+        -- What users did with the items of a source, by topic; in slots, as receipts are.
+        CREATE TABLE feed_topics (
+          source_id bigint NOT NULL,
+          topic text COLLATE "C" NOT NULL,
+          slot smallint NOT NULL,
+          n integer NOT NULL,
+          PRIMARY KEY (source_id, topic, slot)) WITH (fillfactor = 50);
+
+        -- Categories that templates name already get a row each. Their ids are made as those of the service are: a prefix and a time-ordered number.
+        INSERT INTO categories (id, app_no, category_id, name, created_at, updated_at)
+          SELECT 'cat_' || lpad(to_hex(next_id()), 32, '0'), app_no, 'cc-category-' || md5(category), category, clock_timestamp(), clock_timestamp()
+          FROM (SELECT DISTINCT app_no, category FROM templates WHERE category IS NOT NULL) AS named;
+        """;
+
+    public const string DropWholeFeed = """
+        DROP TABLE feed_topics;
+        ALTER TABLE feed_items DROP COLUMN engaged_at, DROP COLUMN deleted_at, DROP COLUMN topics;
+        """;
+
     public const string Drop = """
         DROP FUNCTION create_feed_partitions(integer);
         DROP TABLE feed_receipts, feed_items, recipient_exceptions, chunks, batch_exclusions, recipients;

@@ -29,6 +29,10 @@ public static class ApiText
         Lists take `limit` and `cursor`. Give `meta.next` of one page as `cursor` to get the page behind it; it is `null` at the end. A cursor
         belongs to its list: one that was made up or comes from another list is refused. Any page costs the same, however far in.
 
+        ### Limits
+        Where the service limits the requests of a key in a minute, every answer to it carries `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
+        `X-RateLimit-Reset` (Unix seconds); what is over is 429 with `Retry-After`.
+
         ### Repeating
         A call whose answer was lost may or may not have been carried out. Give every POST that makes or sends something an `Idempotency-Key` of
         its own, and repeat it unchanged until it is answered: it is carried out once, and the answer of that time comes again, with the header
@@ -71,6 +75,7 @@ public static class ApiText
         ("Templates", "What is sent: content with variables, in versions that cannot be changed once they are approved."),
         ("Campaigns", "A template, an audience and a time; drafts until they are sent."),
         ("Recipients", "The audience of a campaign, and what became of each message."),
+        ("Categories", "What messages are filed under in feeds."),
         ("Notifications", "Direct sends, without a campaign."),
         ("Feed", "What a user sees in the app."),
         ("Users", "The people whom an app knows."),

@@ -12,6 +12,7 @@ public sealed class ParameterDetails : IParameterFilter, IOperationFilter
     private static readonly Dictionary<string, string> InPath = new()
     {
         ["channels"] = "The id of the channel, or its `channelId`.",
+        ["categories"] = "The id of the category, or its `categoryId`.",
         ["templates"] = "The id of the template, or its `templateId`.",
         ["campaigns"] = "The id of the campaign.",
         ["notifications"] = "The `notificationId` or the `batchId`.",

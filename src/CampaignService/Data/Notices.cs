@@ -1,17 +1,17 @@
-using CampaignService.Data;
+using CampaignService.Common;
 using Npgsql;
 
-namespace CampaignService.Delivery;
+namespace CampaignService.Data;
 
 /// <summary>
-/// Carries the signal between processes by NOTIFY: outside of every transaction, for a NOTIFY inside one makes all commits of the database
+/// Carries a signal between processes by NOTIFY: outside of every transaction, for a NOTIFY inside one makes all commits of the database
 /// queue up, and at most 20 times a second however often the signal is given. A notice that gets lost costs what a poll takes to come
 /// round, at most 2 s.
 /// </summary>
-public sealed class WorkNotices(NpgsqlDataSource source, WorkSignal signal, WorkNotices.Listening listens, TimeProvider clock, ILogger<WorkNotices> log)
-    : BackgroundService
+public sealed class Notices<TSignal>(NpgsqlDataSource source, TSignal signal, Notices<TSignal>.Listening listens, TimeProvider clock, ILogger<Notices<TSignal>> log)
+    : BackgroundService where TSignal : Signal
 {
-    /// <summary>Whether this process has workers to wake.</summary>
+    /// <summary>Whether this process has anybody to wake.</summary>
     public sealed record Listening(bool On);
 
     private static readonly TimeSpan AtLeastBetween = TimeSpan.FromMilliseconds(50), BeforeNextTry = TimeSpan.FromSeconds(1);
@@ -26,7 +26,7 @@ public sealed class WorkNotices(NpgsqlDataSource source, WorkSignal signal, Work
             await notice.WaitAsync(stop);
             // Taken before telling: what is given meanwhile is told next time.
             notice = signal.NextNotice;
-            await using (var command = source.CreateCommand("NOTIFY campaigns_work")) await command.ExecuteNonQueryAsync(stop);
+            await using (var command = source.CreateCommand($"NOTIFY {signal.Name}")) await command.ExecuteNonQueryAsync(stop);
             await Task.Delay(AtLeastBetween, clock, stop);
         }
     }
@@ -35,7 +35,7 @@ public sealed class WorkNotices(NpgsqlDataSource source, WorkSignal signal, Work
     {
         await using var connection = await source.OpenConnectionAsync(stop);
         connection.Notification += (_, _) => signal.WakeHere();
-        await using (var listen = new NpgsqlCommand("LISTEN campaigns_work", connection)) await listen.ExecuteNonQueryAsync(stop);
+        await using (var listen = new NpgsqlCommand($"LISTEN {signal.Name}", connection)) await listen.ExecuteNonQueryAsync(stop);
         signal.WakeHere();
         // Asks every 10 s whether anybody is there: a server that vanished sends nothing either.
         while (true)
@@ -60,7 +60,7 @@ public sealed class WorkNotices(NpgsqlDataSource source, WorkSignal signal, Work
             }
             catch (Exception e)
             {
-                if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "Notices to other processes failed; polling takes their place meanwhile");
+                if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "Notices of {Signal} between processes failed; polling takes their place meanwhile", signal.Name);
                 await Task.Delay(BeforeNextTry, clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }

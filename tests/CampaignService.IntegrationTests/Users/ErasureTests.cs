@@ -239,7 +239,7 @@ public sealed class ErasureTests(TestService service) : IClassFixture<TestServic
         var receipts = (await Api.CampaignAsync(id)).GetProperty("receipts").ToString();
         var removed = (await Api.DeleteAsync("/api/users/known")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("removed").EnumerateArray();
         Assert.Equal([("devices", 1), ("feedItems", 1), ("ledgerRows", 1), ("profile", 1), ("sentCampaigns", 1)],
-            removed.Select(r => (r.GetProperty("kind").GetString()!, r.GetProperty("count").GetInt32())).Order());
+            removed.Select(r => (r.GetProperty("kind").GetString()!, r.GetProperty("count").GetInt32())).Where(r => r.Item2 > 0).Order());
         Assert.Equal(receipts, (await Api.CampaignAsync(id)).GetProperty("receipts").ToString());
         foreach (var path in new[] { "/api/users/known", "/api/users/known/export", "/api/users/known/devices", $"/api/campaigns/{id}/recipients/known" }) (await Api.GetAsync(path)).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
         (await Api.DeleteAsync("/api/users/known")).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");

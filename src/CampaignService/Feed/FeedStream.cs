@@ -6,7 +6,7 @@ namespace CampaignService.Feed;
 /// One connection that follows a feed. Beside what is waiting to be written it keeps only the ids of the last minute: an item may become
 /// visible after others with larger ids, for it gets its id before its sender commits.
 /// </summary>
-public sealed class FeedStream(FeedOwner owner, string appId, string apiKey, Action abort)
+public sealed class FeedStream(FeedOwner owner, string appId, string apiKey, Action abort, string? token = null)
 {
     /// <summary>Events that wait for a reader who does not read; then it is disconnected, and comes again with the last id it has.</summary>
     public const int Backlog = 64;
@@ -20,6 +20,9 @@ public sealed class FeedStream(FeedOwner owner, string appId, string apiKey, Act
 
     /// <summary>With what it was opened, which may be taken back.</summary>
     public (string AppId, string ApiKey) Key => (appId, apiKey);
+
+    /// <summary>The token with which it was opened in place of a key; it expires, and is useless when its user is erased.</summary>
+    public string? Token => token;
 
     /// <summary>Every item that was visible then has been told, or was there before.</summary>
     public DateTimeOffset LookedAt { get; set; }

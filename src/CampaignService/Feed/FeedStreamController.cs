@@ -1,6 +1,7 @@
 using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using Microsoft.AspNetCore.Mvc;
 
 namespace CampaignService.Feed;
@@ -30,7 +31,7 @@ public sealed class FeedStreamController(CurrentApp app, FeedStreams streams, IH
     {
         var since = SinceOf(lastEventId);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(ct, host.ApplicationStopping);
-        var stream = new FeedStream(new FeedOwner(app.No, onBehalfOf), Request.Headers["appId"].ToString(), Request.Headers["apiKey"].ToString(), HttpContext.Abort);
+        var stream = new FeedStream(new FeedOwner(app.No, onBehalfOf), Request.Headers["appId"].ToString(), Request.Headers["apiKey"].ToString(), HttpContext.Abort, UserTokenAuthentication.TokenOf(HttpContext));
         try
         {
             await foreach (var text in streams.FollowAsync(stream, since, end.Token))

@@ -5,6 +5,7 @@ using System.Text.Json;
 using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 
 namespace CampaignService.Feed;
 
@@ -17,7 +18,7 @@ namespace CampaignService.Feed;
 /// leaves out what was told. If it fails, the next one begins where the last good one did.
 /// </remarks>
 public sealed class FeedStreams(
-    FeedReader reader, FeedSignal signal, KnownKeys keys, IServiceScopeFactory scopes, TimeProvider clock, ILogger<FeedStreams> log) : BackgroundService
+    FeedReader reader, FeedSignal signal, KnownKeys keys, UserTokens tokens, UserPresence presence, IServiceScopeFactory scopes, TimeProvider clock, ILogger<FeedStreams> log) : BackgroundService
 {
     /// <summary>Streams of one process.</summary>
     public const int AtMost = 20_000;
@@ -122,15 +123,22 @@ public sealed class FeedStreams(
         foreach (var stream in _open.Keys) stream.End();
     }
 
-    /// <summary>The keys that opened them may have been deleted since. They are few, and known for some seconds.</summary>
+    /// <summary>The keys that opened them may have been deleted since, or the tokens have expired. Keys are few, and known for some seconds. Who follows is there.</summary>
     private async Task<List<FeedStream>> StillAllowedAsync(ICollection<FeedStream> streams, CancellationToken ct)
     {
         var (allowed, answers) = (new List<FeedStream>(streams.Count), new Dictionary<(string, string), bool>());
         foreach (var stream in streams)
         {
-            if (!answers.TryGetValue(stream.Key, out var isKnown)) answers[stream.Key] = isKnown = await keys.FindAsync(stream.Key.AppId, stream.Key.ApiKey, ct) is not null;
-            if (isKnown) allowed.Add(stream);
-            else stream.End();
+            bool isKnown;
+            if (stream.Token is { } token) isKnown = await tokens.ReadAsync(token, ct) is not null;
+            else if (!answers.TryGetValue(stream.Key, out isKnown)) answers[stream.Key] = isKnown = await keys.FindAsync(stream.Key.AppId, stream.Key.ApiKey, ct) is not null;
+            if (!isKnown)
+            {
+                stream.End();
+                continue;
+            }
+            allowed.Add(stream);
+            presence.Seen(stream.Owner.AppNo, stream.Owner.UserId);
         }
         return allowed;
     }

@@ -27,10 +27,12 @@ public sealed class UserTokenAuthentication(
     public static string? SchemeOf(HttpContext http) =>
         http.Request.Headers.Authorization.ToString().StartsWith(Bearer, StringComparison.OrdinalIgnoreCase) && !http.Request.Headers.ContainsKey("apiKey") ? SchemeName : null;
 
+    /// <summary>The token by which the caller is let in; null when it is by a key.</summary>
+    public static string? TokenOf(HttpContext http) => SchemeOf(http) is null ? null : http.Request.Headers.Authorization.ToString()[Bearer.Length..].Trim();
+
     protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
     {
-        var token = Request.Headers.Authorization.ToString()[Bearer.Length..].Trim();
-        if (await tokens.ReadAsync(token, Context.RequestAborted) is not { } holder) return AuthenticateResult.Fail("unknown, expired or revoked");
+        if (await tokens.ReadAsync(TokenOf(Context) ?? "", Context.RequestAborted) is not { } holder) return AuthenticateResult.Fail("unknown, expired or revoked");
         if (Request.Headers.TryGetValue("appId", out var appId) && appId != holder.AppId) return AuthenticateResult.Fail("of another app");
         var identity = new ClaimsIdentity(SchemeName);
         identity.AddClaim(new Claim(ApiKeyAuthentication.AppNoClaim, holder.Person.AppNo.ToString(CultureInfo.InvariantCulture)));

@@ -158,6 +158,21 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
     }
 
     [Fact]
+    public async Task A_token_opens_a_stream_whose_user_is_online_until_they_are_erased()
+    {
+        await service.Api.PostAsync("/api/users", new { id = "bearer" });
+        var token = (await service.Api.PostAsync("/api/users/bearer/tokens")).Data.GetProperty("token").GetString();
+        await using var stream = await Events.OpenAsync(service.Client(("Authorization", $"Bearer {token}")));
+        var streams = service.Services.GetRequiredService<FeedStreams>();
+        for (var i = 0; i < 3; i++) await streams.TurnAsync(CancellationToken.None);
+        var campaign = await service.GreetAsync("bearer");
+        Assert.Equal(campaign, (await stream.NextAsync()).Item.GetProperty("campaignId").GetString());
+        Assert.Equal("online", (await service.Api.GetAsync("/api/users/bearer")).Data.GetProperty("status").GetString());
+        (await service.Api.DeleteAsync("/api/users/bearer")).ShouldBe(HttpStatusCode.OK);
+        await stream.EndAsync();
+    }
+
+    [Fact]
     public async Task A_stream_ends_when_the_service_does()
     {
         var own = new FeedService();

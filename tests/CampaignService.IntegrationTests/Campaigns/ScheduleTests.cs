@@ -41,6 +41,17 @@ public sealed class ScheduleTests(TestService service) : IClassFixture<TestServi
         Assert.Equal("completed", await Api.StatusAsync(id));
     }
 
+    [Fact]
+    public async Task A_schedule_that_somebody_holds_for_long_is_a_conflict_and_no_fault()
+    {
+        var id = await service.Api.DraftAsync(1);
+        await using var connection = await service.Db.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        await using (var hold = new Npgsql.NpgsqlCommand("LOCK TABLE qrtz_locks IN ACCESS EXCLUSIVE MODE", connection)) await hold.ExecuteNonQueryAsync();
+        (await service.Api.PostAsync($"/api/campaigns/{id}/schedule", new { scheduledAt = "2999-01-01T00:00:00Z" })).ShouldRefuse(HttpStatusCode.Conflict, "ERR_CONFLICT");
+        Assert.Equal("draft", await service.Api.StatusAsync(id));
+    }
+
     [Theory]
     [InlineData("2099-03-08T09:30:00+05:30", "2099-03-08T04:00:00.000Z", "+05:30")]
     [InlineData("2099-03-08T09:30:00-09:30", "2099-03-08T19:00:00.000Z", "-09:30")]

@@ -34,7 +34,7 @@ public sealed class TemplateTests(TestService service) : IClassFixture<TestServi
         Assert.Equal(
             """[{"key":"name","type":"string","name":"First name","required":true,"defaultValue":null},{"key":"photo","type":"image","name":null,"required":false,"defaultValue":{"url":"https://x/y","width":1,"height":2}}]""",
             t.GetProperty("variableSchema").GetRawText());
-        Assert.Equal("""[{"channelType":"in_app","channelId":"inbox","content":{"title":"Hello {{name}}"},"dataType":"data_template"}]""", t.GetProperty("channels").GetRawText());
+        Assert.Equal("""[{"channelType":"in_app","channelId":"inbox","content":{"title":"Hello {{name}}"},"dataType":"data_template","messageRetentionHours":0}]""", t.GetProperty("channels").GetRawText());
         Assert.Matches(@"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", Text(t, "createdAt"));
 
         foreach (var id in new[] { Text(t, "id"), Text(t, "templateId") })

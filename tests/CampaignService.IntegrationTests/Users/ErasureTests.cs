@@ -220,6 +220,12 @@ public sealed class ErasureTests(TestService service) : IClassFixture<TestServic
         await Api.PostAsync($"/api/campaigns/{id}/recipients", new { userIds = new[] { "known", "else" }, userVariables = new { known = new { name = "Secret Name" } } });
         await Api.DoAsync(id, "send");
         await service.DeliverAsync();
+        var direct = (await Api.PostAsync("/api/notifications/messages", new
+        {
+            templateId = await Api.NewTemplateAsync(),
+            receivers = new[] { "known", "else" },
+            variables = new { known = new { name = "Secret Name" }, @else = new { name = "Else" } },
+        })).ShouldBe(HttpStatusCode.OK).Data.GetProperty("notificationId").GetString();
         var sent = await Api.PostAsync("/api/campaigns", new { name = "From", templateId = await Api.NewTemplateAsync(), senderId = "known" });
         await Api.PostAsync("/api/users", new { id = "known", email = "secret@example.com", attributes = new { note = "n" } });
         await Api.PostAsync("/api/users/known/devices", new { platform = "android", token = "the-token-of-known" });
@@ -233,14 +239,17 @@ public sealed class ErasureTests(TestService service) : IClassFixture<TestServic
         Assert.Equal("android", records.GetProperty("devices")[0].GetProperty("platform").GetString());
         Assert.Equal("Secret Name", records.GetProperty("ledgerRows")[0].GetProperty("variables").GetProperty("name").GetString());
         Assert.Equal("delivered", records.GetProperty("ledgerRows")[0].GetProperty("messages")[0].GetProperty("status").GetString());
+        Assert.Equal("Secret Name", Assert.Single(records.GetProperty("notifications").EnumerateArray()).GetProperty("values")[0].GetString());
         Assert.Equal("Hello Secret Name", records.GetProperty("feedItems")[0].GetProperty("content").GetProperty("title").GetString());
         Assert.Equal(sent.Data.GetProperty("id").GetString(), records.GetProperty("sentCampaigns")[0].GetProperty("id").GetString());
 
         var receipts = (await Api.CampaignAsync(id)).GetProperty("receipts").ToString();
         var removed = (await Api.DeleteAsync("/api/users/known")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("removed").EnumerateArray();
-        Assert.Equal([("devices", 1), ("feedItems", 1), ("ledgerRows", 1), ("profile", 1), ("sentCampaigns", 1)],
-            removed.Select(r => (r.GetProperty("kind").GetString()!, r.GetProperty("count").GetInt32())).Where(r => r.Item2 > 0).Order());
+        Assert.Equal([("devices", 1), ("feedItems", 2), ("ledgerRows", 1), ("notifications", 1), ("profile", 1), ("sentCampaigns", 1)],
+            removed.Select(r => (r.GetProperty("kind").GetString()!, r.GetProperty("count").GetInt32())).Order());
         Assert.Equal(receipts, (await Api.CampaignAsync(id)).GetProperty("receipts").ToString());
+        Assert.Equal(2, (await Api.GetAsync($"/api/notifications/{direct}")).Data.GetProperty("totals").GetProperty("delivered").GetInt32());
+        Assert.StartsWith(" erased-", (await Api.GetAsync($"/api/notifications/{direct}/recipients")).Data[0].GetProperty("userId").GetString(), StringComparison.Ordinal);
         foreach (var path in new[] { "/api/users/known", "/api/users/known/export", "/api/users/known/devices", $"/api/campaigns/{id}/recipients/known" }) (await Api.GetAsync(path)).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
         (await Api.DeleteAsync("/api/users/known")).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
         Assert.DoesNotContain("Secret Name", await EverythingAsync(), StringComparison.Ordinal);

@@ -85,13 +85,9 @@ public sealed class RecipientRecords(CampaignsDb db, NpgsqlDataSource source, Wo
         });
         var found = new List<long>();
         await using var reader = await look.ExecuteReaderAsync(ct);
-        while (await reader.NextResultAsync(ct))
-        {
-            while (await reader.ReadAsync(ct))
-            {
-                if (reader.GetFieldType(0) == typeof(long)) found.Add(reader.GetInt64(0));
-            }
-        }
+        await reader.NextResultAsync(ct);
+        await reader.NextResultAsync(ct);
+        while (await reader.ReadAsync(ct)) found.Add(reader.GetInt64(0));
         return found;
     }
 

@@ -1,4 +1,5 @@
 using CampaignService.Common;
+using CampaignService.Idempotency;
 using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.Options;
@@ -24,6 +25,7 @@ public sealed class UploadController(CampaignImport import, IOptions<Limits> lim
     /// <response code="409">`ERR_INVALID_STATE`: the campaign is no draft any more.</response>
     /// <response code="413">`ERR_TOO_LARGE`: over `Limits__MaxUploadBytes`.</response>
     [HttpPost]
+    [TakesNoKey]
     [DisableRequestSizeLimit]
     public async Task<One<UploadView>> Upload(CancellationToken ct)
     {

@@ -57,9 +57,6 @@ public static class Errors
     public static ApiError TooManyStreams(int limit) => new(429, "ERR_TOO_MANY_REQUESTS",
         $"There are {limit:N0} streams already. Close some, or ask now and then instead.", RetryAfter: TimeSpan.FromSeconds(30));
 
-    public static ApiError TargetLimitExceeded(int limit, int count) => new(400, "ERR_TARGET_LIMIT_EXCEEDED",
-        $"receivers: may hold at most {limit:N0}, this has {count:N0}. Send to more in several calls, or make a campaign.", new[] { $"receivers: may hold at most {limit:N0}, this has {count:N0}" });
-
     public static ApiError InvalidVariables(IReadOnlyList<string> details) => new(400, "ERR_INVALID_VARIABLES",
         details.Count == 1 ? details[0] : $"{details.Count} values that the template needs are missing; each stands in details.", details);
 

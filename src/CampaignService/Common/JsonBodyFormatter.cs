@@ -33,8 +33,8 @@ public sealed class JsonBodyFormatter : TextInputFormatter
         }
         var faults = new List<string>();
         var value = Read(context.ModelType, bytes, faults);
-        if (value is not null) Validate(context.HttpContext.RequestServices, context.ModelType, value, faults);
-        if (faults.Count > 0) throw new ApiException(Errors.BadRequest(faults));
+        var code = value is null ? null : Validate(context.HttpContext.RequestServices, context.ModelType, value, faults);
+        if (faults.Count > 0) throw new ApiException(faults.Count == 1 && code is not null ? Errors.BadRequest(faults) with { Code = code } : Errors.BadRequest(faults));
         return await InputFormatterResult.SuccessAsync(value!);
     }
 
@@ -73,14 +73,19 @@ public sealed class JsonBodyFormatter : TextInputFormatter
         }
     }
 
-    private static void Validate(IServiceProvider services, Type type, object value, List<string> faults)
+    /// <returns>The code of its own that a fault has; it counts when there is no other.</returns>
+    private static string? Validate(IServiceProvider services, Type type, object value, List<string> faults)
     {
-        if (services.GetService(typeof(IValidator<>).MakeGenericType(type)) is not IValidator validator) return;
+        if (services.GetService(typeof(IValidator<>).MakeGenericType(type)) is not IValidator validator) return null;
+        string? code = null;
         var known = faults.Select(f => f[..f.IndexOf(':', StringComparison.Ordinal)]).ToHashSet();
         foreach (var failure in validator.Validate(new ValidationContext<object>(value)).Errors)
         {
-            if (!known.Contains(failure.PropertyName)) faults.Add($"{failure.PropertyName}: {failure.ErrorMessage}");
+            if (known.Contains(failure.PropertyName)) continue;
+            faults.Add($"{failure.PropertyName}: {failure.ErrorMessage}");
+            if (failure.ErrorCode.StartsWith("ERR_", StringComparison.Ordinal)) code = failure.ErrorCode;
         }
+        return code;
     }
 
     /// <summary>The whole body, without a byte order mark.</summary>

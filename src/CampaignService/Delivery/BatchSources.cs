@@ -20,8 +20,14 @@ public sealed class BatchSources(IServiceScopeFactory scopes) : IFeedSources, ID
         var found = new Dictionary<long, FeedSource>();
         foreach (var id in ids)
         {
-            if (await FindAsync(id, ct) is { } source) found[id] = source;
+            if (_cache.TryGetValue(id, out FeedSource? known)) found[id] = known!;
         }
+        if (found.Count == ids.Count) return found;
+        // One query for what is not known: most of it are ids of another kind.
+        await using var scope = scopes.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
+        long[] unknown = [.. ids.Where(id => !found.ContainsKey(id))];
+        foreach (var id in await db.Batches.Where(b => unknown.Contains(b.Id)).Select(b => b.Id).ToListAsync(ct)) found[id] = (await FindAsync(id, ct))!;
         return found;
     }
 

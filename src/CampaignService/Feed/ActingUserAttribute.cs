@@ -28,7 +28,7 @@ public sealed class ActingUserAttribute : ModelBinderAttribute
         public Task BindModelAsync(ModelBindingContext bindingContext)
         {
             var http = bindingContext.HttpContext;
-            var (given, holder) = (Text.TrimToNull(http.Request.Headers[Header]), http.User.FindFirst(UserTokenAuthentication.UserClaim)?.Value);
+            var (given, holder) = (Text.TrimToNull(http.Request.Headers[Header]), http.User.FindFirst(ApiKeyAuthentication.UserClaim)?.Value);
             if (holder is not null && given is not null && given != holder) throw new ApiException(Errors.Forbidden("This token is another user's. Leave onBehalfOf out: the token says whose feed this is about."));
             if ((holder ?? given) is not { } userId) bindingContext.ModelState.AddModelError(Header, "is missing; send the id of the user whose feed this is about");
             else if (Text.UserIdFault(userId) is { } fault) bindingContext.ModelState.AddModelError(Header, fault);

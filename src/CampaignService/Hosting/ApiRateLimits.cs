@@ -3,7 +3,6 @@ using System.Security.Claims;
 using System.Threading.RateLimiting;
 using CampaignService.Common;
 using CampaignService.Tenancy;
-using CampaignService.Users;
 using Microsoft.Extensions.Options;
 
 namespace CampaignService.Hosting;
@@ -52,7 +51,7 @@ public static class ApiRateLimits
 
     /// <returns>Null when nobody has signed in: what needs no key has no limit, and is refused elsewhere where it does.</returns>
     private static string? CallerOf(ClaimsPrincipal user) => user.FindFirst(ApiKeyAuthentication.KeyIdClaim)?.Value
-        ?? (user.FindFirst(UserTokenAuthentication.UserClaim)?.Value is { } userId ? $"{user.FindFirst(ApiKeyAuthentication.AppNoClaim)!.Value} {userId}" : null);
+        ?? (user.FindFirst(ApiKeyAuthentication.UserClaim)?.Value is { } userId ? $"{user.FindFirst(ApiKeyAuthentication.AppNoClaim)!.Value} {userId}" : null);
 
     private static void SetHeaders(IHeaderDictionary headers, int limit, long left, long reset)
     {

@@ -20,10 +20,10 @@ public sealed class IdempotencyKeys(NpgsqlDataSource source)
 
     // idempotency_keys' key
     private const string Take = $"""
-        INSERT INTO idempotency_keys AS k (app_no, key, digest, state, token, status, answer, location, at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp())
+        INSERT INTO idempotency_keys AS k (app_no, key, digest, state, token, status, answer, location, person, at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
         ON CONFLICT (app_no, key) DO UPDATE
-        SET digest = excluded.digest, state = excluded.state, token = excluded.token, status = excluded.status, answer = excluded.answer, location = excluded.location, at = excluded.at
+        SET digest = excluded.digest, state = excluded.state, token = excluded.token, status = excluded.status, answer = excluded.answer, location = excluded.location, person = excluded.person, at = excluded.at
         WHERE {IsFree}
         RETURNING true
         """;
@@ -122,6 +122,7 @@ public sealed class IdempotencyKeys(NpgsqlDataSource source)
             new() { Value = answer is null ? DBNull.Value : (short)answer.Status, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Smallint },
             new() { Value = (object?)answer?.Body ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Bytea },
             new() { Value = (object?)answer?.Location ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text },
+            new() { Value = (object?)request.Person ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text },
         },
     };
 

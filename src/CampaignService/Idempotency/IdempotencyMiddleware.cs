@@ -12,22 +12,29 @@ namespace CampaignService.Idempotency;
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class StoresItsAnswerAttribute : Attribute;
 
+/// <summary>A key is not looked at: the body is too large to be kept and compared, or the answer holds a secret; and doing it twice does no harm.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class TakesNoKeyAttribute : Attribute;
+
 /// <summary>
 /// Answers a POST with an <c>Idempotency-Key</c> once, and its repetitions with that answer. Stands behind the checks of who calls, so that
-/// their refusals are not kept. Uploads have no key: their bodies are too large to be compared, and repeating them adds nobody twice.
+/// their refusals are not kept. Uploads have no key: their bodies are too large to be compared, and repeating them adds nobody twice. Nor
+/// has the operator, who belongs to no app.
 /// </summary>
 public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys keys, ILogger<IdempotencyMiddleware> log)
 {
     public Task InvokeAsync(HttpContext http)
     {
-        if (!HttpMethods.IsPost(http.Request.Method) || http.Request.HasFormContentType) return next(http);
-        string? key = http.Request.Headers[IdempotentRequest.Header];
-        return key is null || http.User.FindFirst(ApiKeyAuthentication.AppNoClaim) is not { } app ? next(http) : AnswerOnceAsync(http, int.Parse(app.Value, CultureInfo.InvariantCulture), key);
+        if (!HttpMethods.IsPost(http.Request.Method)) return next(http);
+        if (!http.Request.Headers.ContainsKey(IdempotentRequest.Header) || http.GetEndpoint()?.Metadata.GetMetadata<TakesNoKeyAttribute>() is not null) return next(http);
+        return http.User.FindFirst(ApiKeyAuthentication.AppNoClaim) is { } app ? AnswerOnceAsync(http, int.Parse(app.Value, CultureInfo.InvariantCulture)) : next(http);
     }
 
-    private async Task AnswerOnceAsync(HttpContext http, int appNo, string key)
+    private async Task AnswerOnceAsync(HttpContext http, int appNo)
     {
-        var request = IdempotentRequest.Of(http, appNo, key, (await BufferAsync(http)).Span);
+        var holder = http.User.FindFirst(ApiKeyAuthentication.UserClaim)?.Value;
+        var body = await BufferAsync(http);
+        var request = IdempotentRequest.Of(http, appNo, holder, holder ?? PersonOf(http), body.Span);
         if (http.GetEndpoint()?.Metadata.GetMetadata<StoresItsAnswerAttribute>() is not null)
         {
             await LetItStoreAsync(http, request);
@@ -49,7 +56,7 @@ public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys 
         }
         catch
         {
-            // To be answered with a 5xx. If its work was committed all the same, the key stays, and says so.
+            // A fault, or a race that was lost in the database. If its work was committed all the same, the key stays, and says so.
             await WithoutFailingAsync(() => keys.ReleaseAsync(request, token, CancellationToken.None));
             throw;
         }
@@ -99,6 +106,10 @@ public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys 
         }
         return new KeptAnswer(http.Response.StatusCode, captured.ToArray(), http.Response.Headers.Location);
     }
+
+    /// <summary>On whose behalf it is made or, under <c>/api/users</c>, whom it is about.</summary>
+    private static string? PersonOf(HttpContext http) => Text.TrimToNull(http.Request.Headers["onBehalfOf"])
+        ?? (http.Request.Path.StartsWithSegments("/api/users", StringComparison.OrdinalIgnoreCase) ? Text.TrimToNull(http.GetRouteValue("id") as string) : null);
 
     private static async Task<ReadOnlyMemory<byte>> BufferAsync(HttpContext http)
     {

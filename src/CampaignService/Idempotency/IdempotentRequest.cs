@@ -6,19 +6,26 @@ namespace CampaignService.Idempotency;
 
 /// <summary>A request that carries an <c>Idempotency-Key</c>.</summary>
 /// <param name="AppNo">The app; keys of two apps are two keys.</param>
-/// <param name="Key">1 to 255 characters.</param>
-/// <param name="Digest">SHA-256 of method, path and query, and the bytes of the body: what makes it the same request.</param>
-public sealed record IdempotentRequest(int AppNo, string Key, byte[] Digest)
+/// <param name="Key">As given, 1 to 255 characters; behind the id of a user who calls by a token of their own, so that theirs are not the backend's.</param>
+/// <param name="Digest">SHA-256 of method, path and query, on whose behalf, and the bytes of the body: what makes it the same request.</param>
+/// <param name="Person">Whom it is about, where it is about one: the answer goes when they are erased.</param>
+public sealed record IdempotentRequest(int AppNo, string Key, byte[] Digest, string? Person = null)
 {
     public const string Header = "Idempotency-Key", ReplayedHeader = "Idempotency-Replayed";
 
-    public static IdempotentRequest Of(HttpContext http, int appNo, string key, ReadOnlySpan<byte> body)
+    /// <param name="http">The request.</param>
+    /// <param name="appNo">Its app.</param>
+    /// <param name="holder">The user whose token it came with.</param>
+    /// <param name="person">The user on whose behalf it is made, or whom its path names.</param>
+    /// <param name="body">Its body.</param>
+    public static IdempotentRequest Of(HttpContext http, int appNo, string? holder, string? person, ReadOnlySpan<byte> body)
     {
+        string key = http.Request.Headers[Header]!;
         if (Text.Length(key) is 0 or > 255 || key.Contains('\0', StringComparison.Ordinal)) throw new ApiException(Errors.BadRequest($"{Header}: must have 1 to 255 characters"));
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes($"{http.Request.Method}\n{http.Request.Path}{http.Request.QueryString}\n"));
+        hash.AppendData(Encoding.UTF8.GetBytes($"{http.Request.Method}\n{http.Request.Path}{http.Request.QueryString}\n{person}\n"));
         hash.AppendData(body);
-        return new IdempotentRequest(appNo, key, hash.GetHashAndReset());
+        return new IdempotentRequest(appNo, holder is null ? key : $"{holder}\n{key}", hash.GetHashAndReset(), person);
     }
 }
 

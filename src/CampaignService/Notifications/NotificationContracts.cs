@@ -38,8 +38,8 @@ public sealed class SendNotification
             RuleFor(b => b.TemplateId).NotEmpty().WithMessage("must not be empty");
             RuleFor(b => b.TemplateVersion).GreaterThan(0).WithMessage("must be 1 or more");
             RuleFor(b => b.Tag).AtMost(Text.MaxLabel);
-            // More than the limit is refused with a code of its own, when all else is well; beside other faults it is one of them.
-            RuleFor(b => b.Receivers).Must(r => r is null || r.Count <= MaxReceivers).WithMessage(b => $"may hold at most {MaxReceivers:N0}, this has {b.Receivers.Count:N0}").When(b => string.IsNullOrEmpty(b.TemplateId));
+            RuleFor(b => b.Receivers).Must(r => r is null || r.Count <= MaxReceivers).WithErrorCode("ERR_TARGET_LIMIT_EXCEEDED")
+                .WithMessage(b => $"may hold at most {MaxReceivers:N0}, this has {b.Receivers.Count:N0}; send to more in several calls, or make a campaign");
             RuleFor(b => b.Receivers).Must(r => r is null || r.Count > 0).WithMessage("must hold 1 to 10,000 user ids, this has none")
                 .DependentRules(() => RuleForEach(b => b.Receivers).UserId().When(b => b.Receivers is { Count: <= MaxReceivers }));
             RuleFor(b => b.Variables).Custom((variables, context) =>

@@ -18,7 +18,6 @@ public sealed class NotificationSender(CampaignsDb db, CurrentApp app, SendableT
     /// <param name="ct">Stops it, as long as nothing is written.</param>
     public async Task<StoredNotification> SendAsync(SendNotification body, IdempotentRequest? request, CancellationToken ct)
     {
-        if (body.Receivers.Count > SendNotification.MaxReceivers) throw new ApiException(Errors.TargetLimitExceeded(SendNotification.MaxReceivers, body.Receivers.Count));
         var template = await templates.FindAsync(app, body.TemplateId, body.TemplateVersion, ct);
         var audience = Read(body, template.Schema);
         if (audience.UserIds.Count > SendNotification.MaxRealtime) return await QueueAsync(body, template, audience, request, ct);

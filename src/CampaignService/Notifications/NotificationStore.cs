@@ -21,7 +21,7 @@ public sealed class NotificationStore(NpgsqlDataSource source, FeedSignal feed, 
           SELECT app_no, key, digest, 3, 200, answer, clock_timestamp() FROM unnest($1, $2, $3, $4) AS u (app_no, key, digest, answer)
           ORDER BY app_no, key
           ON CONFLICT (app_no, key) DO UPDATE
-          SET digest = excluded.digest, state = excluded.state, token = NULL, status = excluded.status, answer = excluded.answer, location = NULL, at = excluded.at
+          SET digest = excluded.digest, state = excluded.state, token = NULL, status = excluded.status, answer = excluded.answer, location = NULL, person = NULL, at = excluded.at
           WHERE {IdempotencyKeys.IsFree}
           RETURNING app_no, key),
         made AS ( -- notifications' key
@@ -33,8 +33,9 @@ public sealed class NotificationStore(NpgsqlDataSource source, FeedSignal feed, 
           ON CONFLICT (app_no, id) DO NOTHING
           RETURNING app_no, id)
         INSERT INTO feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars)
-        SELECT made.app_no, f.channel_no, next_id(), made.id, CASE WHEN f.hours > 0 THEN clock_timestamp() + make_interval(hours => f.hours) END, f.user_id, f.vars::text[]
-        FROM unnest($16, $17, $18, $19, $20) AS f (source_id, channel_no, hours, user_id, vars) JOIN made ON made.id = f.source_id
+        SELECT made.app_no, c.channel_no, next_id(), made.id, CASE WHEN c.hours > 0 THEN clock_timestamp() + make_interval(hours => c.hours) END, r.user_id, r.vars::text[]
+        FROM made JOIN unnest($16, $17, $18) AS r (source_id, user_id, vars) ON r.source_id = made.id
+        JOIN unnest($19, $20, $21) AS c (source_id, channel_no, hours) ON c.source_id = made.id
         RETURNING source_id
         """;
 
@@ -100,8 +101,8 @@ public sealed class NotificationStore(NpgsqlDataSource source, FeedSignal feed, 
 
     private static NpgsqlBatchCommand WriteCommand(IReadOnlyList<PendingNotification> batch, PendingNotification[] keyed)
     {
-        var messages = batch.SelectMany(n => n.UserIds.SelectMany((user, i) => n.Template.Channels.Where(c => c.Channel.Enabled)
-            .Select(c => (n.Id, c.Channel.No, c.RetentionHours, User: user, Vars: TextArray.Literal(n.Values[i]))))).ToArray();
+        var receivers = batch.SelectMany(n => n.UserIds.Select((user, i) => (n.Id, User: user, Vars: TextArray.Literal(n.Values[i])))).ToArray();
+        var channels = batch.SelectMany(n => n.Template.Channels.Where(c => c.Channel.Enabled).Select(c => (n.Id, c.Channel.No, c.RetentionHours))).ToArray();
         object[] values =
         [
             keyed.Select(n => n.Request!.AppNo).ToArray(),
@@ -119,11 +120,12 @@ public sealed class NotificationStore(NpgsqlDataSource source, FeedSignal feed, 
             batch.Select(n => TextArray.Literal([.. n.Values.Select(v => TextArray.Literal(v))])).ToArray(),
             batch.Select(n => $"{{{string.Join(',', n.Template.Channels.Where(c => c.Channel.Enabled).Select(c => c.Channel.No))}}}").ToArray(),
             batch.Select(n => n.Request?.Key).ToArray(),
-            messages.Select(m => m.Id).ToArray(),
-            messages.Select(m => m.No).ToArray(),
-            messages.Select(m => m.RetentionHours).ToArray(),
-            messages.Select(m => m.User).ToArray(),
-            messages.Select(m => m.Vars).ToArray(),
+            receivers.Select(r => r.Id).ToArray(),
+            receivers.Select(r => r.User).ToArray(),
+            receivers.Select(r => r.Vars).ToArray(),
+            channels.Select(c => c.Id).ToArray(),
+            channels.Select(c => c.No).ToArray(),
+            channels.Select(c => c.RetentionHours).ToArray(),
         ];
         var command = new NpgsqlBatchCommand(Write);
         foreach (var value in values) command.Parameters.Add(new() { Value = value });

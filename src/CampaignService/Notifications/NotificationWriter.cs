@@ -14,6 +14,9 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     /// <summary>More in one commit wait longer for each other than a commit costs.</summary>
     private const int MostInOne = 200;
 
+    /// <summary>In bytes of values, about: nobody is to wait for another's megabytes. What is larger alone goes alone.</summary>
+    private const int MostBytesInOne = 4 << 20;
+
     /// <summary>While one waits for its commit, another gathers and writes; more would only make smaller ones.</summary>
     private const int Flushers = 2;
 
@@ -44,17 +47,18 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     private async Task FlushAllAsync()
     {
         var ids = new NotificationIds();
-        // The first of the next: its key stands in this one already.
+        // The first of the next: its key stands in this one already, or it is too large to go with it.
         PendingNotification? carried = null;
         while (carried is not null || await _queue.Reader.WaitToReadAsync())
         {
             var (batch, keys) = (new List<PendingNotification>(), new HashSet<string>());
-            while (batch.Count < MostInOne)
+            for (var bytes = 0L; batch.Count < MostInOne;)
             {
                 var next = carried;
                 carried = null;
                 if (next is null && !_queue.Reader.TryRead(out next)) break;
-                if (next.Request is { } request && !keys.Add($"{request.AppNo}:{request.Key}"))
+                bytes += next.Bytes;
+                if ((batch.Count > 0 && bytes > MostBytesInOne) || (next.Request is { } request && !keys.Add($"{request.AppNo}:{request.Key}")))
                 {
                     carried = next;
                     break;
@@ -65,7 +69,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         }
     }
 
-    private async Task FlushAsync(IReadOnlyList<PendingNotification> batch, NotificationIds ids, bool isRetry)
+    private async Task FlushAsync(List<PendingNotification> batch, NotificationIds ids, bool isRetry)
     {
         try
         {
@@ -80,7 +84,8 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         {
             // Written or not, nobody knows: with the same ids, what is there already is not written again.
             health.Lost();
-            await FlushAsync(batch, ids, isRetry: true);
+            // One of them may be what ends the connection.
+            foreach (var one in batch) await FlushAsync([one], ids, isRetry: true);
         }
         catch (Exception e)
         {

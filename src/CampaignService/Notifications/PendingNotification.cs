@@ -19,6 +19,9 @@ public sealed record PendingNotification(
 
     public byte[] AnswerBody { get; private set; } = [];
 
+    /// <summary>About how large its values are.</summary>
+    public long Bytes { get; } = Values.Sum(of => of.Sum(value => (value?.Length ?? 0) + 4L));
+
     public TaskCompletionSource<StoredNotification> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public void Name(long id)

@@ -25,11 +25,11 @@ public sealed class CategoryAuthor(CampaignsDb db, CurrentApp app, TimeProvider 
         return await MakeAsync(name, Text.TrimToNull(body.Description), ct) ?? throw new ApiException(NameTaken(name));
     }
 
-    /// <summary>Makes the category that a template names, if it is not there. If the template fails afterwards, the category stays.</summary>
-    public async Task EnsureAsync(string? name, CancellationToken ct)
+    /// <summary>Makes the category that a template names, if it is not there, with the template and in its transaction: the caller saves.</summary>
+    public async Task AddMissingAsync(string? name, CancellationToken ct)
     {
         if (name is null || await db.Categories.AnyAsync(c => c.AppNo == app.No && c.Name == name, ct)) return;
-        await MakeAsync(name, null, ct);
+        db.Add(Category.Create(app.No, await FreeSlugAsync(name, ct), name, null, clock.GetUtcNow()));
     }
 
     public async Task<Category> EditAsync(string idOrSlug, EditCategory body, CancellationToken ct)

@@ -25,19 +25,20 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, CategoryAutho
         var metadata = new TemplateMetadata(
             body.Name.Trim(), Text.TrimToNull(body.TemplateCategory), Text.TrimToNull(body.Label), Text.TrimToNull(body.AlternativeText), Tags(body.Tags));
         var content = new TemplateContent(Schema(body.VariableSchema), await ResolveAsync(body.Channels, ct));
-        await categories.EnsureAsync(metadata.Category, ct);
         for (var attempt = 1; ; attempt++)
         {
             var now = clock.GetUtcNow();
             var template = Template.Create(app.No, body.TemplateId ?? await FreeSlugAsync(body.Name, ct), metadata, content, now);
             if (body.Status == TemplateStatus.Approved) template.Approve(now);
             db.Add(template);
+            await categories.AddMissingAsync(metadata.Category, ct);
             try
             {
                 await db.SaveChangesAsync(ct);
                 return template;
             }
-            catch (DbUpdateException e) when (body.TemplateId is null && attempt < SlugAttempts && e.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation })
+            catch (DbUpdateException e) when (attempt < SlugAttempts && e.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation } lost
+                && (body.TemplateId is null || lost.TableName == "categories"))
             {
                 db.ChangeTracker.Clear();
             }
@@ -53,7 +54,7 @@ public sealed class TemplateAuthor(CampaignsDb db, CurrentApp app, CategoryAutho
             body.Label.IsGiven ? Text.TrimToNull(body.Label.Value) : template.Label,
             body.AlternativeText.IsGiven ? Text.TrimToNull(body.AlternativeText.Value) : template.AlternativeText,
             body.Tags.IsGiven ? Tags(body.Tags.Value) : template.Tags);
-        if (metadata.Category != template.Category) await categories.EnsureAsync(metadata.Category, ct);
+        if (metadata.Category != template.Category) await categories.AddMissingAsync(metadata.Category, ct);
         template.Edit(metadata, now);
         if (body.Status == TemplateStatus.Draft) template.RequireDraft();
         var current = template.Current.Content;

@@ -14,6 +14,9 @@ public sealed class ApiKeyAuthentication(
 {
     public const string SchemeName = "ApiKey", AppNoClaim = "app_no", AppIdClaim = "app_id", ScopeClaim = "scope", KeyIdClaim = "key_id";
 
+    /// <summary>Names the only user for whom the caller may speak, who shows a token of that user's.</summary>
+    public const string UserClaim = "user_id";
+
     protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
     {
         string? appId = Request.Headers["appId"], key = Request.Headers["apiKey"];

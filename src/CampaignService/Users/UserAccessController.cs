@@ -1,5 +1,6 @@
 using CampaignService.Common;
 using CampaignService.Data;
+using CampaignService.Idempotency;
 using CampaignService.Tenancy;
 using FluentValidation;
 using Microsoft.AspNetCore.Mvc;
@@ -21,6 +22,7 @@ public sealed class UserAccessController(CampaignsDb db, CurrentApp app, UserTok
     /// erasing the person, which is in force within 5 s; so let it live no longer than a session.
     /// </remarks>
     [HttpPost("tokens")]
+    [TakesNoKey]
     [ProducesResponseType<One<TokenView>>(201)]
     public IActionResult CreateToken([UserId] string id, [FromBody(EmptyBodyBehavior = EmptyBodyBehavior.Allow)] CreateToken? body)
     {

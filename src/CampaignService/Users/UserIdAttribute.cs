@@ -1,4 +1,5 @@
 using CampaignService.Common;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.ModelBinding;
 
@@ -15,12 +16,21 @@ public sealed class UserIdAttribute : ModelBinderAttribute
     {
         public Task BindModelAsync(ModelBindingContext bindingContext)
         {
-            // The server leaves %2F as it is, for a slash there would be taken for one of the path.
-            var id = (bindingContext.ActionContext.RouteData.Values[bindingContext.ModelName] as string ?? "").Replace("%2F", "/", StringComparison.OrdinalIgnoreCase).Trim();
+            var id = (SegmentOf(bindingContext.HttpContext) ?? bindingContext.ActionContext.RouteData.Values[bindingContext.ModelName] as string ?? "").Trim();
             var fault = Text.UserIdFault(id) ?? (id.Contains('\0', StringComparison.Ordinal) ? "holds the character U+0000, which cannot be stored" : null);
             if (fault is null) bindingContext.Result = ModelBindingResult.Success(id);
             else bindingContext.ModelState.AddModelError(bindingContext.ModelName, fault);
             return Task.CompletedTask;
+        }
+
+        /// <summary>
+        /// The id as the caller wrote it, decoded once. The server decodes all but %2F, which would be taken for a slash of the path: behind
+        /// it the ids "a/b" and "a%2Fb" look alike, and one person would be erased for the other.
+        /// </summary>
+        private static string? SegmentOf(HttpContext http)
+        {
+            var path = http.Features.Get<IHttpRequestFeature>()?.RawTarget.Split('?')[0].Split('/') ?? [];
+            return path.Length > 3 && path[2].Equals("users", StringComparison.OrdinalIgnoreCase) ? Uri.UnescapeDataString(path[3]) : null;
         }
     }
 }

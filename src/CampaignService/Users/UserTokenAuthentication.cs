@@ -18,9 +18,6 @@ public sealed class UserTokenAuthentication(
 {
     public const string SchemeName = "UserToken";
 
-    /// <summary>The claim that names the only user for whom the caller may speak.</summary>
-    public const string UserClaim = "user_id";
-
     private const string Bearer = "Bearer ";
 
     /// <summary>The scheme that is asked in place of the API key's, or null when the key's is right.</summary>
@@ -38,7 +35,7 @@ public sealed class UserTokenAuthentication(
         identity.AddClaim(new Claim(ApiKeyAuthentication.AppNoClaim, holder.Person.AppNo.ToString(CultureInfo.InvariantCulture)));
         identity.AddClaim(new Claim(ApiKeyAuthentication.AppIdClaim, holder.AppId));
         identity.AddClaim(new Claim(ApiKeyAuthentication.ScopeClaim, Scopes.Feed));
-        identity.AddClaim(new Claim(UserClaim, holder.Person.UserId));
+        identity.AddClaim(new Claim(ApiKeyAuthentication.UserClaim, holder.Person.UserId));
         return AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(identity), SchemeName));
     }
 

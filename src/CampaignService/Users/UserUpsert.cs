@@ -24,10 +24,13 @@ public sealed class UserUpsert(NpgsqlDataSource source)
     public async Task<UpsertedView> RunAsync(int appNo, IReadOnlyCollection<UserEntry> users, CancellationToken ct)
     {
         await using var batch = source.CreateBatch();
-        // In the order of ids: two calls about the same people then wait for each other and do not lock each other out.
+        // Those who are known are locked in the order of their ids: two calls about the same people wait for each other and do not lock each other out.
+        // users' key
+        batch.BatchCommands.Add(new("SELECT 1 FROM users WHERE app_no = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE") { Parameters = { new() { Value = appNo }, Texts(users.Select(u => u.Key)) } });
         foreach (var alike in users.OrderBy(u => u.Key, StringComparer.Ordinal).GroupBy(Given)) batch.BatchCommands.Add(Command(appNo, [.. alike]));
         var (created, updated) = (0, 0);
         await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
         do
         {
             while (await reader.ReadAsync(ct))

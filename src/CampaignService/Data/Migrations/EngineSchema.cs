@@ -156,6 +156,7 @@ internal static class EngineSchema
           status smallint,
           answer bytea,
           location text,
+          person text COLLATE "C",                   -- whom it is about; the row goes with them
           at timestamptz NOT NULL,
           PRIMARY KEY (app_no, key)) WITH (fillfactor = 70);
         CREATE INDEX idempotency_keys_at ON idempotency_keys USING brin (at);

@@ -23,9 +23,6 @@ public sealed class FeedStream(FeedOwner owner, FeedPass pass, Action abort)
 
     public FeedPass Pass => pass;
 
-    /// <summary>The token with which it was opened in place of a key; it expires, and is useless when its user is erased.</summary>
-    public string? Token => token;
-
     /// <summary>Every item that was visible then has been told, or was there before.</summary>
     public DateTimeOffset LookedAt { get; set; }
 

@@ -111,6 +111,8 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
         var missing = (await Api.PostAsync(Send, new { templateId = image, receivers = new[] { user, "other" } })).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_INVALID_VARIABLES");
         Assert.Equal(2, missing.Details.Length);
         Assert.StartsWith($"variables.{user}.name: ", missing.Details[0], StringComparison.Ordinal);
+        var tooMany = (await Api.PostAsync(Send, new { templateId = image, receivers = Enumerable.Range(0, 10_001).Select(i => $"u{i}"), tag = new string('t', 101) })).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+        Assert.Equal(2, tooMany.Details.Length);
         (await Api.PostAsync(Send, new { templateId = "none", receivers = new[] { user } })).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
         (await Api.PostAsync(Send, new { templateId = image, templateVersion = 7, receivers = new[] { user } })).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
         (await Api.PostAsync(Send, new { templateId = await Api.NewTemplateAsync(status: "draft"), receivers = new[] { user } })).ShouldRefuse(HttpStatusCode.Conflict, "ERR_TEMPLATE_NOT_APPROVED");
@@ -170,20 +172,60 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
         await store.RunAsync(await Api.NewTemplateAsync(variableSchema: []));
     }
 
-    [Fact]
-    public async Task Held_by_the_service_it_can_be_resumed_or_stopped_and_one_that_ended_neither()
+    [Theory]
+    [InlineData("UPDATE batches SET progress_at = clock_timestamp() - interval '2 hours' WHERE kind = 2 AND state = 2", "late")]
+    [InlineData("UPDATE delivery_pulse SET timeline = '00000000'", "restored")]
+    public async Task Held_by_the_service_it_waits_and_can_be_resumed(string fault, string reason)
     {
-        var users = Enumerable.Range(0, 11).Select(i => $"{NewUser()}-{i}").ToArray();
-        var id = (await Api.PostAsync(Send, new { templateId = await Api.NewTemplateAsync(variableSchema: []), receivers = users })).ShouldBe(HttpStatusCode.Accepted).Data.GetProperty("batchId").GetString()!;
+        var (id, users) = await QueuedAsync();
+        await service.ExecuteAsync("UPDATE delivery_pulse SET at = clock_timestamp() - interval '3 hours'");
+        await service.ExecuteAsync(fault);
+        await service.DeliverAsync();
+        var held = (await Api.GetAsync($"/api/notifications/{id}")).Data;
+        Assert.Equal(("paused", reason), (held.GetProperty("status").GetString(), held.GetProperty("statusReason").GetProperty("code").GetString()));
+        Assert.Equal(11, held.GetProperty("totals").GetProperty("pending").GetInt32());
+        Assert.Empty(await FeedAsync(users[0]));
+
+        (await Api.PostAsync($"/api/notifications/{id}/resume")).ShouldBe(HttpStatusCode.OK);
+        await service.DeliverAsync();
+        Assert.Equal("completed", await StatusAsync(id));
+        Assert.Single(await FeedAsync(users[0]));
         (await Api.PostAsync($"/api/notifications/{id}/resume")).ShouldRefuse(HttpStatusCode.Conflict, "ERR_INVALID_STATE");
+    }
+
+    [Fact]
+    public async Task Stopped_it_skips_those_left_and_cannot_go_on()
+    {
+        var (id, users) = await QueuedAsync();
         var stopped = (await Api.PostAsync($"/api/notifications/{id}/stop")).ShouldBe(HttpStatusCode.OK).Data;
         Assert.Equal("stopped", stopped.GetProperty("status").GetString());
         Assert.Equal(11, stopped.GetProperty("totals").GetProperty("skipped").GetInt32());
         Assert.NotEqual(JsonValueKind.Null, stopped.GetProperty("completedAt").ValueKind);
-        (await Api.PostAsync($"/api/notifications/{id}/stop")).ShouldRefuse(HttpStatusCode.Conflict, "ERR_INVALID_STATE");
+        foreach (var verb in new[] { "stop", "resume" }) (await Api.PostAsync($"/api/notifications/{id}/{verb}")).ShouldRefuse(HttpStatusCode.Conflict, "ERR_INVALID_STATE");
         (await Api.PostAsync("/api/notifications/ntf_0000000000000000/stop")).ShouldRefuse(HttpStatusCode.NotFound, "ERR_NOT_FOUND");
         await service.DeliverAsync();
         Assert.Empty(await FeedAsync(users[0]));
+    }
+
+    [Fact]
+    public async Task An_item_of_it_expires_when_its_channel_says()
+    {
+        var (user, many) = (NewUser(), Enumerable.Range(0, 11).Select(_ => NewUser()).ToArray());
+        var template = (await Api.PostAsync("/api/templates", new
+        {
+            name = "Short-lived",
+            status = "approved",
+            channels = new[] { new { channelType = "in_app", channelId = Api.Inbox, content = new { a = 1 }, messageRetentionHours = 2 } },
+        })).ShouldBe(HttpStatusCode.Created).Data.GetProperty("templateId").GetString()!;
+        await SentAsync(template, [user]);
+        (await Api.PostAsync(Send, new { templateId = template, receivers = many })).ShouldBe(HttpStatusCode.Accepted);
+        await service.DeliverAsync();
+        foreach (var one in new[] { user, many[3] })
+        {
+            Assert.Equal(2, Math.Round(await service.ScalarAsync<double>("SELECT extract(epoch FROM expires_at - clock_timestamp())::float8 / 3600 FROM feed_items WHERE user_id = $1", one), 1));
+            await service.ExecuteAsync("UPDATE feed_items SET expires_at = clock_timestamp() WHERE user_id = $1", one);
+            Assert.Empty(await FeedAsync(one));
+        }
     }
 
     [Fact]
@@ -206,6 +248,13 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
     {
         var totals = one.GetProperty("totals");
         return (totals.GetProperty("recipients").GetInt32(), totals.GetProperty("delivered").GetInt32(), totals.GetProperty("pending").GetInt32());
+    }
+
+    private async Task<(string Id, string[] Users)> QueuedAsync()
+    {
+        var users = Enumerable.Range(0, 11).Select(i => $"{NewUser()}-{i}").ToArray();
+        var queued = (await Api.PostAsync(Send, new { templateId = await Api.NewTemplateAsync(variableSchema: []), receivers = users })).ShouldBe(HttpStatusCode.Accepted).Data;
+        return (queued.GetProperty("batchId").GetString()!, users);
     }
 
     private async Task<string> SentAsync(string template, string[] users, object? values = null) => (await Api.PostAsync(Send, new

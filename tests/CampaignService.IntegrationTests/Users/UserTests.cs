@@ -11,6 +11,16 @@ public sealed class UserTests(TestService service) : IClassFixture<TestService>
     private Api Api => service.Api;
 
     [Fact]
+    public async Task An_id_with_a_slash_and_one_that_looks_like_it_are_two_people()
+    {
+        string[] ids = ["path/one", "path%2Fone"];
+        foreach (var id in ids) (await Api.PostAsync("/api/users", new { id })).ShouldBe(HttpStatusCode.OK);
+        foreach (var id in ids) Assert.Equal(id, (await Api.GetAsync($"/api/users/{Uri.EscapeDataString(id)}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("id").GetString());
+        (await Api.DeleteAsync($"/api/users/{Uri.EscapeDataString(ids[1])}")).ShouldBe(HttpStatusCode.OK);
+        (await Api.GetAsync($"/api/users/{Uri.EscapeDataString(ids[0])}")).ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
     public async Task A_user_is_made_known_and_changed_members_left_out_stay_and_null_clears()
     {
         var made = (await Api.PostAsync("/api/users", new

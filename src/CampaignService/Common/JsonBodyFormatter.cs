@@ -83,7 +83,7 @@ public sealed class JsonBodyFormatter : TextInputFormatter
         {
             if (known.Contains(failure.PropertyName)) continue;
             faults.Add($"{failure.PropertyName}: {failure.ErrorMessage}");
-            if (failure.ErrorCode.StartsWith("ERR_", StringComparison.Ordinal)) code = failure.ErrorCode;
+            if (failure.ErrorCode?.StartsWith("ERR_", StringComparison.Ordinal) == true) code = failure.ErrorCode;
         }
         return code;
     }

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text.Json;
+using CampaignService.Delivery;
 using CampaignService.IntegrationTests.Support;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace CampaignService.IntegrationTests.Notifications;
 
@@ -180,6 +182,8 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
         var (id, users) = await QueuedAsync();
         await service.ExecuteAsync("UPDATE delivery_pulse SET at = clock_timestamp() - interval '3 hours'");
         await service.ExecuteAsync(fault);
+        // As a worker that starts now.
+        service.Services.GetRequiredService<DeliveryPulse>().Forget();
         await service.DeliverAsync();
         var held = (await Api.GetAsync($"/api/notifications/{id}")).Data;
         Assert.Equal(("paused", reason), (held.GetProperty("status").GetString(), held.GetProperty("statusReason").GetProperty("code").GetString()));

@@ -1,3 +1,4 @@
+using System.Security.Claims;
 using CampaignService.Idempotency;
 using CampaignService.IntegrationTests.Support;
 using CampaignService.Notifications;
@@ -6,7 +7,6 @@ using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
-using System.Security.Claims;
 
 namespace CampaignService.IntegrationTests.Notifications;
 

@@ -15,8 +15,15 @@ public sealed class UserTests(TestService service) : IClassFixture<TestService>
     {
         var made = (await Api.PostAsync("/api/users", new
         {
-            id = "  full ", name = " Ann Example ", role = "customer", email = "ann@example.com", phone = "+49 (30) 123-45", language = "pt-BR", timezone = "Europe/Berlin",
-            avatar = "https://example.com/a.png", attributes = new { plan = "gold", since = 2020 },
+            id = "  full ",
+            name = " Ann Example ",
+            role = "customer",
+            email = "ann@example.com",
+            phone = "+49 (30) 123-45",
+            language = "pt-BR",
+            timezone = "Europe/Berlin",
+            avatar = "https://example.com/a.png",
+            attributes = new { plan = "gold", since = 2020 },
         })).ShouldBe(HttpStatusCode.OK).Data;
         Assert.Equal("full", made.GetProperty("id").GetString());
         Assert.Equal("Ann Example", made.GetProperty("name").GetString());

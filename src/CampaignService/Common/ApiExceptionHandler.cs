@@ -16,7 +16,7 @@ public sealed class ApiExceptionHandler(DatabaseHealth health, ILogger<ApiExcept
             return true;
         }
         var error = ToError(exception);
-        if (error.Status == 503 && !DatabaseHealth.IsPoolExhausted(exception)) health.Lost();
+        if (error.Status == 503 && !DatabaseHealth.IsTimeout(exception)) health.Lost();
         if (error.Status >= 500) log.LogError(exception, "{Method} {Route} failed with {Code}", httpContext.Request.Method, RouteOf(httpContext), error.Code);
         await Problem.WriteAsync(httpContext, error);
         return true;

@@ -40,6 +40,9 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
     public static bool IsPoolExhausted(Exception exception) =>
         exception is NpgsqlException { InnerException: TimeoutException } && exception.Message.Contains("pool", StringComparison.Ordinal);
 
+    /// <summary>A statement took too long, or no connection of the pool was free: no reason to throw away those that work.</summary>
+    public static bool IsTimeout(Exception exception) => exception.GetBaseException() is TimeoutException;
+
     public static bool IsConnectionLoss(Exception exception)
     {
         for (var e = exception; e is not null; e = e.InnerException)
@@ -47,7 +50,8 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
             if (e is PostgresException p)
             {
                 // 25P03: this process stood still in a transaction, and the server ended its connection.
-                return p.SqlState.StartsWith("08", StringComparison.Ordinal) || p.SqlState.StartsWith("57P", StringComparison.Ordinal)
+                // What is fatal has ended the connection, or refused it: of a database that takes none at the moment, for instance.
+                return p.InvariantSeverity is "FATAL" or "PANIC" || p.SqlState.StartsWith("08", StringComparison.Ordinal) || p.SqlState.StartsWith("57P", StringComparison.Ordinal)
                     || p.SqlState is PostgresErrorCodes.TooManyConnections or "25P03";
             }
             if (e is NpgsqlException { IsTransient: true } or SocketException) return true;

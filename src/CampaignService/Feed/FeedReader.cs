@@ -48,6 +48,23 @@ public sealed class FeedReader(NpgsqlDataSource source)
         return walked;
     }
 
+    /// <summary>The next rows of the feed, newest first, also those that nobody sees any more.</summary>
+    public async Task<IReadOnlyList<FeedRow>> AllAsync(FeedOwner owner, long before, int rows, CancellationToken ct)
+    {
+        await using var batch = source.CreateBatch();
+        batch.BatchCommands.Add(InOrder());
+        // feed_items' key, backwards
+        batch.BatchCommands.Add(new NpgsqlBatchCommand($"SELECT {FeedRow.Columns} FROM feed_items WHERE app_no = $1 AND user_id = $2 AND id < $3 ORDER BY id DESC LIMIT $4")
+        {
+            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId }, new() { Value = before }, new() { Value = rows } },
+        });
+        var found = new List<FeedRow>();
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
+        while (await reader.ReadAsync(ct)) found.Add(FeedRow.Of(reader));
+        return found;
+    }
+
     public async Task<long> CountUnreadAsync(FeedOwner owner, CancellationToken ct)
     {
         // feed_items' key: the rows of one user

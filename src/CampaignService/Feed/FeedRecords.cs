@@ -4,7 +4,7 @@ using Npgsql;
 
 namespace CampaignService.Feed;
 
-/// <summary>One person's feed. Receipts stay: they are numbers.</summary>
+/// <summary>One person's feed, with what they deleted and what has expired as long as it is kept. Receipts stay: they are numbers.</summary>
 public sealed class FeedRecords(NpgsqlDataSource source, FeedReader reader, FeedViews views) : IPersonalData
 {
     private const int Step = 100;
@@ -25,10 +25,10 @@ public sealed class FeedRecords(NpgsqlDataSource source, FeedReader reader, Feed
         var owner = new FeedOwner(person.AppNo, person.UserId);
         for (var before = long.MaxValue; ;)
         {
-            var walked = await reader.WalkAsync(owner, new FeedFilter(null, null, null, null), before, Step, ct);
-            foreach (var item in await views.OfAsync(person.AppNo, [.. walked.Select(w => w.Row).OfType<FeedRow>()], ct)) yield return item;
-            if (walked.Count < Step) yield break;
-            before = walked[^1].Id;
+            var rows = await reader.AllAsync(owner, before, Step, ct);
+            foreach (var item in await views.OfAsync(person.AppNo, rows, ct)) yield return item;
+            if (rows.Count < Step) yield break;
+            before = rows[^1].Id;
         }
     }
 }

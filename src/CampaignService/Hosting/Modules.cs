@@ -45,7 +45,7 @@ public static class Modules
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
         services.AddSingleton<NotificationStore>().AddSingleton<NotificationWriter>().AddSingleton<IFeedSources, NotificationSources>();
-        services.AddScoped<NotificationSender>().AddScoped<NotificationControl>().AddScoped<NotificationViews>().AddScoped<IBatchOwner, NotificationOutcome>();
+        services.AddScoped<NotificationSender>().AddScoped<NotificationControl>().AddScoped<NotificationViews>().AddScoped<NotificationLedger>().AddScoped<IBatchOwner, NotificationOutcome>();
 
         services.AddOptions<SchedulingSettings>().BindConfiguration("Scheduling").ValidateDataAnnotations().ValidateOnStart();
         services.AddScoped<CampaignViews>().AddScoped<CampaignDraft>().AddScoped<CampaignImport>();

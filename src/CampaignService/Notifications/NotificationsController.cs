@@ -3,7 +3,6 @@ using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Idempotency;
-using CampaignService.Templates;
 using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
@@ -16,7 +15,7 @@ namespace CampaignService.Notifications;
 [Tags("Notifications")]
 [AllowScope(Scopes.Send)]
 public sealed class NotificationsController(
-    CampaignsDb db, CurrentApp app, NotificationSender sender, NotificationControl control, NotificationViews views, Cursors cursors) : ControllerBase
+    CampaignsDb db, CurrentApp app, NotificationSender sender, NotificationControl control, NotificationViews views, NotificationLedger ledger, Cursors cursors) : ControllerBase
 {
     /// <summary>Sends a template to up to 10,000 users, ahead of campaigns. To at most 10 it is in their feeds when the answer arrives; to more it is queued.</summary>
     /// <remarks>Send an `Idempotency-Key`: a call whose answer was lost can then be repeated, and nobody is sent to twice.</remarks>
@@ -61,7 +60,7 @@ public sealed class NotificationsController(
         var list = $"notification-recipients:{app.No}:{id}";
         var after = cursors.Decode(list, query.Cursor);
         var notification = await db.FindNotificationAsync(app, id, ct);
-        var rows = notification.Mode == NotificationMode.Batch ? await LedgerAsync(notification, query, after, ct) : await ReceiversAsync(notification, query, after, ct);
+        var rows = await ledger.TakeAsync(notification, query, after, query.Limit + 1, ct);
         return Page.Of(rows, query.Limit, r => r, r => cursors.Encode(list, r.UserId));
     }
 
@@ -74,24 +73,4 @@ public sealed class NotificationsController(
     /// <response code="409">`ERR_INVALID_STATE`: it has ended.</response>
     [HttpPost("{id}/stop")]
     public async Task<One<NotificationView>> Stop(string id, CancellationToken ct) => new(await views.OfAsync(await control.StopAsync(id, ct), ct));
-
-    private async Task<List<RecipientView>> LedgerAsync(Notification notification, RecipientQuery query, string? after, CancellationToken ct)
-    {
-        await using var ledger = await BatchLedger.OpenAsync(db, () => db.Batches.AsNoTracking().SingleAsync(b => b.Id == notification.Id, ct), ct);
-        return await ledger.TakeAsync(new LedgerFilter(query.Status, ledger.ChannelNo(query.ChannelId), query.Search), after, query.Limit + 1, ct);
-    }
-
-    private async Task<List<RecipientView>> ReceiversAsync(Notification notification, RecipientQuery query, string? after, CancellationToken ct)
-    {
-        var version = await db.PinnedVersionAsync(notification.TemplateId, notification.TemplateVersion, ct);
-        var slug = query.ChannelId is { } channel ? await SlugAsync(channel, ct) : null;
-        return [.. NotificationViews.ReceiversOf(notification, version).Select(r => slug is null ? r : r.On(slug)).Where(r =>
-            (after is null || string.CompareOrdinal(r.UserId, after) > 0)
-            && (query.Status is null || r.Status == query.Status)
-            && (query.Search is null || r.UserId.Contains(query.Search, StringComparison.OrdinalIgnoreCase)))];
-    }
-
-    private async Task<string> SlugAsync(string channel, CancellationToken ct) =>
-        await db.Channels.Where(c => c.AppNo == app.No && (c.Id == channel || c.ChannelId == channel)).Select(c => c.ChannelId).FirstOrDefaultAsync(ct)
-        ?? throw new ApiException(Errors.NotFound("channel", channel));
 }

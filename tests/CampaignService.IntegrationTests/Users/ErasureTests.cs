@@ -229,7 +229,9 @@ public sealed class ErasureTests(TestService service) : IClassFixture<TestServic
         var sent = await Api.PostAsync("/api/campaigns", new { name = "From", templateId = await Api.NewTemplateAsync(), senderId = "known" });
         await Api.PostAsync("/api/users", new { id = "known", email = "secret@example.com", attributes = new { note = "n" } });
         await Api.PostAsync("/api/users/known/devices", new { platform = "android", token = "the-token-of-known" });
-        var item = (await service.As("known").GetAsync("/api/notification-feed")).Data[0].GetProperty("id").GetString();
+        var items = (await service.As("known").GetAsync("/api/notification-feed")).Data;
+        var (item, deleted) = (items[0].GetProperty("id").GetString(), items[1].GetProperty("id").GetString());
+        (await service.As("known").DeleteAsync($"/api/notification-feed/{deleted}")).ShouldBe(HttpStatusCode.NoContent);
         (await service.As("known").PostAsync($"/api/notification-feed/{item}/read")).ShouldBe(HttpStatusCode.OK);
 
         var export = (await Api.GetAsync("/api/users/known/export")).ShouldBe(HttpStatusCode.OK);
@@ -240,6 +242,7 @@ public sealed class ErasureTests(TestService service) : IClassFixture<TestServic
         Assert.Equal("Secret Name", records.GetProperty("ledgerRows")[0].GetProperty("variables").GetProperty("name").GetString());
         Assert.Equal("delivered", records.GetProperty("ledgerRows")[0].GetProperty("messages")[0].GetProperty("status").GetString());
         Assert.Equal("Secret Name", Assert.Single(records.GetProperty("notifications").EnumerateArray()).GetProperty("values")[0].GetString());
+        Assert.Equal([item, deleted], records.GetProperty("feedItems").EnumerateArray().Select(i => i.GetProperty("id").GetString()));
         Assert.Equal("Hello Secret Name", records.GetProperty("feedItems")[0].GetProperty("content").GetProperty("title").GetString());
         Assert.Equal(sent.Data.GetProperty("id").GetString(), records.GetProperty("sentCampaigns")[0].GetProperty("id").GetString());
 

@@ -24,7 +24,7 @@ public sealed class WorkerTests : IAsyncLifetime
     public async Task A_chunk_that_killed_two_workers_runs_alone_the_third_time()
     {
         var id = await Api.SendingAsync(20_000);
-        await ExecuteAsync("""
+        await _service.ExecuteAsync("""
             CREATE TABLE seen (no int, others bigint);
             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
               INSERT INTO seen SELECT NEW.no, count(*) FROM chunks WHERE state = 2 AND no <> NEW.no; RETURN NULL; END $$;
@@ -165,11 +165,5 @@ public sealed class WorkerTests : IAsyncLifetime
             chunk = (await _service.ProcessAsync(chunk, claimNext: true)).Next;
         }
         Assert.Equal([9, 9, 9], served.GroupBy(app => app).Select(g => g.Count()));
-    }
-
-    private async Task ExecuteAsync(string sql)
-    {
-        await using var command = _service.Db.CreateCommand(sql);
-        await command.ExecuteNonQueryAsync();
     }
 }

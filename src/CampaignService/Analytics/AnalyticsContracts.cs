@@ -13,11 +13,13 @@ public sealed class AnalyticsQuery
     /// <summary>From when on: RFC 3339 with an offset, or Unix seconds. The whole hour or day in which it lies is counted. Left out: such that there are 24 hours or 30 days. At most 31 days before <c>endDate</c> when hourly, 366 when daily.</summary>
     /// <example>2026-03-01T00:00:00Z</example>
     [QueryTime]
+    [WithinCalendar]
     public DateTimeOffset? StartDate { get; init; }
 
     /// <summary>Until when, itself not among it: RFC 3339 with an offset, or Unix seconds. The whole hour or day in which it lies is counted. Left out: now.</summary>
     /// <example>2026-03-08T00:00:00Z</example>
     [QueryTime]
+    [WithinCalendar]
     public DateTimeOffset? EndDate { get; init; }
 
     /// <summary>Whose days are counted when daily: the IANA name of a time zone. Hours are those of UTC.</summary>
@@ -29,6 +31,14 @@ public sealed class AnalyticsQuery
     /// <example>spring</example>
     [StringLength(Text.MaxLabel, ErrorMessage = "must have at most 100 characters")]
     public string? Tag { get; init; }
+
+    /// <summary>Beyond it no time zone is asked.</summary>
+    private sealed class WithinCalendarAttribute : ValidationAttribute
+    {
+        public override bool IsValid(object? value) => value is not DateTimeOffset { UtcDateTime.Year: < 2000 or >= 2100 };
+
+        public override string FormatErrorMessage(string name) => "must lie in the years 2000 to 2099";
+    }
 
     private sealed class KnownZoneAttribute : ValidationAttribute
     {

@@ -16,9 +16,6 @@ public sealed record AnalyticsWindow(AnalyticsPeriod Period, TimeZoneInfo Zone, 
 
     private static readonly TimeSpan Step = TimeSpan.FromMinutes(15);
 
-    /// <summary>Beyond these no calendar is asked.</summary>
-    private static readonly DateTimeOffset First = new(2000, 1, 1, 0, 0, 0, TimeSpan.Zero), Last = new(2100, 1, 1, 0, 0, 0, TimeSpan.Zero);
-
     public DateTimeOffset Start => Edges[0];
 
     public DateTimeOffset End => Edges[^1];
@@ -26,22 +23,15 @@ public sealed record AnalyticsWindow(AnalyticsPeriod Period, TimeZoneInfo Zone, 
     /// <exception cref="ApiException">400: it ends before it begins, or is too long.</exception>
     public static AnalyticsWindow Of(AnalyticsQuery query, DateTimeOffset now)
     {
-        Refuse(new[] { ("startDate", query.StartDate), ("endDate", query.EndDate) }.Where(t => t.Item2 < First || t.Item2 > Last).Select(t => $"{t.Item1}: must lie between the years 2000 and 2100"));
         // An end belongs to what went before it: a day that ends at midnight is not followed by another.
         var last = (query.EndDate ?? now).AddTicks(-1);
         // 24 hours or 30 days, that of the end among them.
         var start = query.StartDate ?? (query.Period == AnalyticsPeriod.Hourly ? last.AddHours(-23) : last.AddDays(-29));
         var most = TimeSpan.FromDays(query.Period == AnalyticsPeriod.Hourly ? MaxHourlyDays : MaxDailyDays);
-        if (start > last) Refuse(["endDate: must be after startDate; left out, it is now"]);
-        if (last - start >= most) Refuse([$"startDate: must be at most {most.TotalDays} days before endDate"]);
+        if (start > last) throw new ApiException(Errors.BadRequest("endDate: must be after startDate; left out, it is now"));
+        if (last - start >= most) throw new ApiException(Errors.BadRequest($"startDate: must be at most {most.TotalDays} days before endDate"));
         var zone = TimeZones.Find(query.TimeZone)!;
         return new AnalyticsWindow(query.Period, zone, [.. query.Period == AnalyticsPeriod.Hourly ? Hours(start, last) : Days(zone, start, last)]);
-    }
-
-    private static void Refuse(IEnumerable<string> faults)
-    {
-        string[] all = [.. faults];
-        if (all.Length > 0) throw new ApiException(Errors.BadRequest(all));
     }
 
     private static IEnumerable<DateTimeOffset> Hours(DateTimeOffset start, DateTimeOffset last)

@@ -169,7 +169,7 @@ public sealed class AnalyticsTests(AnalyticsService service) : IClassFixture<Ana
     [InlineData("users/nothing")]
     public async Task Every_bad_parameter_is_named_at_once(string path)
     {
-        var bad = await Api.GetAsync($"/api/analytics/{path}?period=weekly&startDate=yesterday&endDate=2026-01-01T00:00:00&timeZone=Mars/Base&tag={new string('x', 101)}&limit=0");
+        var bad = await Api.GetAsync($"/api/analytics/{path}?period=weekly&startDate=yesterday&endDate=2100-01-01T00:00:00Z&timeZone=Mars/Base&tag={new string('x', 101)}&limit=0");
         var faults = bad.ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST").Details.Select(d => d.Split(':')[0]);
         Assert.Equal(path == "channels" ? ["endDate", "limit", "period", "startDate", "tag", "timeZone"] : new[] { "endDate", "period", "startDate", "tag", "timeZone" }, faults);
     }
@@ -180,7 +180,7 @@ public sealed class AnalyticsTests(AnalyticsService service) : IClassFixture<Ana
     [InlineData("startDate=2090-01-01T00:00:00Z", "endDate")]
     [InlineData("startDate=2026-01-01T00:00:00Z&endDate=2027-01-02T00:00:01Z", "startDate")]
     [InlineData("period=hourly&startDate=2026-01-01T00:00:00Z&endDate=2026-02-01T00:00:01Z", "startDate")]
-    [InlineData("startDate=0001-01-01T00:00:00Z&endDate=9999-12-31T23:59:59Z", "startDate endDate")]
+    [InlineData("startDate=0001-01-01T00:00:00Z&endDate=9999-12-31T23:59:59Z", "endDate startDate")]
     [InlineData("endDate=-62135596800", "endDate")]
     public async Task Time_that_ends_before_it_begins_or_is_too_long_is_refused(string query, string faults) =>
         Assert.Equal(faults.Split(' '), (await Api.GetAsync($"/api/analytics/overview?{query}")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST").Details.Select(d => d.Split(':')[0]));

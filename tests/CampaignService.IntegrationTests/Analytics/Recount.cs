@@ -137,7 +137,7 @@ public sealed class Recount(AnalyticsService service)
             var expected = ofMetric.GroupBy(f => KeyOf(f.At)).ToDictionary(g => g.Key, g => g.Sum(f => f.Count));
             foreach (var (key, entry) in series) Assert.True(expected.GetValueOrDefault(key) == entry.GetProperty(metric).GetInt64(), $"{what}: {metric} of {key} is {entry.GetProperty(metric)}, and not {expected.GetValueOrDefault(key)}");
         }
-        var topics = counted.Where(f => f.Metric == "topic").GroupBy(f => f.Topic).Select(g => (Count: g.Sum(f => f.Count), Topic: g.Key)).OrderByDescending(t => t.Count).ThenBy(t => t.Topic, StringComparer.Ordinal);
+        var topics = counted.Where(f => f.Metric == "topic").GroupBy(f => f.Topic).Select(g => (Count: g.Sum(f => f.Count), Topic: g.Key)).OrderByDescending(t => t.Count).ThenBy(t => t.Topic, StringComparer.Ordinal).Take(50);
         Assert.Equal(topics, answer.GetProperty("topics").EnumerateArray().Select(t => (t.GetProperty("count").GetInt64(), t.GetProperty("topic").GetString()!)));
     }
 }

@@ -125,6 +125,38 @@ public sealed class AnalyticsTests(AnalyticsService service) : IClassFixture<Ana
     }
 
     [Fact]
+    public async Task Called_off_before_its_first_message_a_campaign_counts_for_nothing()
+    {
+        var id = await Api.SendingAsync(5);
+        Assert.Equal((5, 0, 0), await TotalsAsync($"campaigns/{id}"));
+        await service.RollUpAsync();
+        foreach (var verb in new[] { "pause", "cancel" }) await Api.DoAsync(id, verb);
+        Assert.Equal((0, 0, 0), await TotalsAsync($"campaigns/{id}"));
+    }
+
+    [Fact]
+    public async Task Tried_again_and_served_what_had_failed_is_delivered_and_no_failure_any_more()
+    {
+        await service.DeliverAsync();
+        var id = await Api.SendingAsync(7);
+        for (var start = 0; start < 3; start++)
+        {
+            await service.ClaimAndBeginAsync();
+            await service.ExpireLeasesAsync();
+        }
+        await service.DeliverAsync();
+        foreach (var (failed, delivered) in new[] { (7, 0), (0, 7) })
+        {
+            var totals = (await Api.GetAsync($"/api/analytics/campaigns/{id}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("totals");
+            Assert.Equal((7, failed, delivered), (totals.GetProperty("messages").GetInt32(), totals.GetProperty("failed").GetInt32(), totals.GetProperty("delivered").GetInt32()));
+            await service.RollUpAsync();
+            if (failed == 0) break;
+            await Api.DoAsync(id, "retry-failed");
+            await service.DeliverAsync();
+        }
+    }
+
+    [Fact]
     public async Task An_erased_person_stays_in_the_numbers_and_has_none_of_their_own()
     {
         var id = await Api.SendingAsync(3);

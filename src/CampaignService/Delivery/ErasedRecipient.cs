@@ -63,11 +63,11 @@ public static class ErasedRecipient
           FROM chunks c LEFT JOIN recipient_exceptions e ON e.batch_id = c.batch_id AND e.channel_no = c.channel_no AND e.user_id = $2
           WHERE c.batch_id = $1 AND c.first_user <= $2 AND c.last_user >= $2),
         own AS (
-          INSERT INTO chunks (batch_id, no, channel_no, app_no, lane, turn, n, first_user, last_user, state, base, rest, rest_reason, rest_n, delivered, failed, skipped, uncertain, done_at)
+          INSERT INTO chunks (batch_id, no, channel_no, app_no, lane, turn, n, first_user, last_user, state, base, rest, rest_reason, rest_n, delivered, failed, skipped, uncertain, cut_at, done_at)
           SELECT batch_id, (SELECT max(no) + 1 FROM chunks WHERE batch_id = $1), channel_no, app_no, lane, turn, 1, $3, $3, 4,
             CASE WHEN status = 2 THEN 2 END, CASE status WHEN 1 THEN 4 WHEN 2 THEN NULL ELSE status END,
             CASE status WHEN 1 THEN '{Reason}' WHEN 2 THEN NULL ELSE reason END, CASE WHEN status = 2 THEN 0 ELSE 1 END,
-            (status = 2)::int, (status = 3)::int, (status IN (1, 4))::int, (status = 5)::int, at
+            (status = 2)::int, (status = 3)::int, (status IN (1, 4))::int, (status = 5)::int, cut_at, at
           FROM person),
         gone AS (
           DELETE FROM chunks c USING person p WHERE (c.batch_id, c.no, c.channel_no) = (p.batch_id, p.no, p.channel_no) AND p.n = 1)

@@ -1,3 +1,4 @@
+using CampaignService.Analytics;
 using CampaignService.Campaigns;
 using CampaignService.Channels;
 using CampaignService.Data;
@@ -54,5 +55,8 @@ public static class Modules
         services.AddSingleton<DueCampaigns>().AddSingleton<StreamSeats>();
         builder.AddCampaignSchedule(roles.Scheduler, due: (provider, id, ct) => provider.GetRequiredService<DueCampaigns>().RunAsync(id, ct));
         if (roles.Scheduler) services.AddHostedService(provider => provider.GetRequiredService<DueCampaigns>());
+
+        services.AddSingleton<StatsReader>().AddSingleton<UserStatsReader>().AddSingleton<StatsRollup>();
+        if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<StatsRollup>());
     }
 }

@@ -114,6 +114,9 @@ public sealed class Notification
             builder.Property(n => n.Mode).HasConversion<short>();
             builder.Property(n => n.Status).HasConversion<short>().IsConcurrencyToken();
             builder.Ignore(n => n.PublicId);
+            // For lists by status and by tag. Nearly all are completed, and found at once without one; a send that is, and has no tag, writes neither.
+            builder.HasIndex(n => new { n.AppNo, n.Status, n.Id }).HasFilter($"status <> {(short)NotificationStatus.Completed}");
+            builder.HasIndex(n => new { n.AppNo, n.Tag, n.Id }).HasFilter("tag IS NOT NULL");
             // No foreign keys: each would cost a lock and an index with every send, and apps and versions are never deleted.
         }
     }

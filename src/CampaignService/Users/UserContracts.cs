@@ -49,14 +49,12 @@ public class UserProfile
         if (Trimmed(Email) is { } email && (email.Length > 254 || !Forms.Email().IsMatch(email))) yield return ("email", "must be a mail address of at most 254 characters, such as ann@example.com");
         if (Trimmed(Phone) is { } phone && !Forms.Phone().IsMatch(phone)) yield return ("phone", "must be a telephone number of at most 40 characters, such as +49 30 1234567");
         if (Trimmed(Language) is { } language && (language.Length > 35 || !Forms.Language().IsMatch(language))) yield return ("language", "must be a language tag of at most 35 characters, such as de or pt-BR");
-        if (Trimmed(Timezone) is { } zone && !IsZone(zone)) yield return ("timezone", "must be the IANA name of a time zone, such as Europe/Berlin");
+        if (Trimmed(Timezone) is { } zone && TimeZones.Find(zone) is null) yield return ("timezone", TimeZones.Expected);
         if (Trimmed(Avatar) is { } avatar && !IsWebAddress(avatar)) yield return ("avatar", "must be an http or https address of at most 2,048 characters");
         if (Attributes.Value is { } attributes && FaultIn(attributes) is { } fault) yield return ("attributes", fault);
     }
 
     private static string? Trimmed(Optional<string?> given) => given.Value?.Trim();
-
-    private static bool IsZone(string zone) => zone.Length <= 64 && Forms.Zone().IsMatch(zone) && TimeZoneInfo.TryFindSystemTimeZoneById(zone, out _);
 
     private static bool IsWebAddress(string address) =>
         address.Length <= 2048 && Uri.TryCreate(address, UriKind.Absolute, out var uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp);
@@ -216,9 +214,6 @@ internal static partial class Forms
 
     [GeneratedRegex(@"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*\z")]
     public static partial Regex Language();
-
-    [GeneratedRegex(@"^[A-Za-z][\w+-]*(/[\w+-]+)*\z")]
-    public static partial Regex Zone();
 
     [GeneratedRegex("^[^eE]*[1-9]")]
     public static partial Regex NotZero();

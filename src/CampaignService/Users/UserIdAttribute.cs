@@ -30,7 +30,9 @@ public sealed class UserIdAttribute : ModelBinderAttribute
         private static string? SegmentOf(HttpContext http)
         {
             var path = http.Features.Get<IHttpRequestFeature>()?.RawTarget.Split('?')[0].Split('/') ?? [];
-            return path.Length > 3 && path[2].Equals("users", StringComparison.OrdinalIgnoreCase) ? Uri.UnescapeDataString(path[3]) : null;
+            // /api/users/{id}, /api/analytics/users/{id}
+            var at = Array.FindIndex(path, 0, Math.Min(path.Length, 4), word => word.Equals("users", StringComparison.OrdinalIgnoreCase)) + 1;
+            return at > 0 && at < path.Length ? Uri.UnescapeDataString(path[at]) : null;
         }
     }
 }

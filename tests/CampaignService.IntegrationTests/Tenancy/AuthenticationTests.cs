@@ -96,6 +96,7 @@ public sealed class AuthenticationTests(TestService service) : IClassFixture<Tes
     {
         (_, "full") => true,
         (_, "read") => route.IsGet,
+        _ when route.IsAnalytics => false,
         ("notification-feed", _) => scope == "feed",
         (_, "feed") => false,
         ("campaigns" or "notifications", "send") => true,

@@ -11,7 +11,10 @@ namespace CampaignService.IntegrationTests.Tenancy;
 public sealed partial record Route(string Method, string Pattern)
 {
     /// <summary>What the path begins with, such as "templates".</summary>
-    public string Area => Pattern.StartsWith("api/templates/categories", StringComparison.Ordinal) ? "categories" : Pattern.Split('/', '{')[Pattern.StartsWith("api/", StringComparison.Ordinal) ? 1 : 0];
+    public string Area => IsAnalytics ? Pattern.Split('/')[2] : Pattern.StartsWith("api/templates/categories", StringComparison.Ordinal) ? "categories" : Pattern.Split('/', '{')[Pattern.StartsWith("api/", StringComparison.Ordinal) ? 1 : 0];
+
+    /// <summary>Numbers about what belongs to that area.</summary>
+    public bool IsAnalytics => Pattern.StartsWith("api/analytics/", StringComparison.Ordinal);
 
     public bool IsGet => Method == "GET";
 

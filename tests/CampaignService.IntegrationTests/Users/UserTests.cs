@@ -149,6 +149,7 @@ public sealed class UserTests(TestService service) : IClassFixture<TestService>
         string[] ids = ["zoë/a b?#%-🎉", "path/one", "path%2Fone"];
         foreach (var id in ids) (await api.PostAsync("/api/users", new { id })).ShouldBe(HttpStatusCode.OK);
         foreach (var id in ids) Assert.Equal(id, (await api.GetAsync($"/api/users/{Uri.EscapeDataString(id)}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("id").GetString());
+        foreach (var id in ids) Assert.Equal(id, (await api.GetAsync($"/api/analytics/users/{Uri.EscapeDataString(id)}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("userId").GetString());
         (await api.DeleteAsync($"/api/users/{Uri.EscapeDataString(ids[2])}")).ShouldBe(HttpStatusCode.OK);
         (await api.GetAsync($"/api/users/{Uri.EscapeDataString(ids[1])}")).ShouldBe(HttpStatusCode.OK);
         (await api.GetAsync($"/api/users/{new string('x', 256)}")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");

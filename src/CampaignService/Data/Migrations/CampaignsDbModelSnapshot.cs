@@ -332,6 +332,13 @@ namespace CampaignService.Data.Migrations
                     b.HasKey("AppNo", "Id")
                         .HasName("pk_notifications");
 
+                    b.HasIndex("AppNo", "Status", "Id")
+                        .HasDatabaseName("ix_notifications_app_no_status_id")
+                        .HasFilter("status <> 2");
+
+                    b.HasIndex("AppNo", "Tag", "Id")
+                        .HasDatabaseName("ix_notifications_app_no_tag_id")
+                        .HasFilter("tag IS NOT NULL");
 
                     b.ToTable("notifications");
                 });

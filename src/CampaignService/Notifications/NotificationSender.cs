@@ -5,6 +5,7 @@ using CampaignService.Delivery;
 using CampaignService.Idempotency;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
+using CampaignService.Webhooks;
 
 namespace CampaignService.Notifications;
 
@@ -44,6 +45,7 @@ public sealed class NotificationSender(CampaignsDb db, CurrentApp app, SendableT
         batch.Start(now);
         await ChunkPlanner.PlanAsync(db, batch, [.. template.Channels.Select(c => c.Channel)], direct: true, ct);
         await db.SaveChangesAsync(ct);
+        await EventLog.AppendAsync(db.Connection, app.No, EventType.NotificationCreated, await new NotificationViews(db).OfAsync(notification, ct), person: null, ct);
         var answer = new KeptAnswer(202, Bytes(new QueuedNotification(notification.PublicId, rows.Count, ChannelsOf(template), NotificationMode.Batch, audience.Duplicates)));
         // Last, for whoever comes with the same key waits here for our commit.
         if (request is not null && await IdempotencyKeys.StoreAsync(db.Connection, request, answer, ct) is { } first) return new StoredNotification(first, Replayed: true);

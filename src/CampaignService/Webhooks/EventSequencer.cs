@@ -83,9 +83,8 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
               RETURNING app_no, seq, type),
             wanted AS (
               INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
-              SELECT DISTINCT e.no, n.seq, n.app_no, clock_timestamp()
-              FROM numbered n JOIN unnest($2, $3) AS m (type, pattern) ON m.type = n.type
-              JOIN webhooks e ON e.app_no = n.app_no AND e.enabled AND m.pattern = ANY(e.events))
+              SELECT e.no, n.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks e ON e.app_no = n.app_no AND e.enabled
+              WHERE EXISTS (SELECT 1 FROM unnest($2, $3) AS m (type, pattern) WHERE m.type = n.type AND m.pattern = ANY(e.events)))
             SELECT count(id)::integer, min(id), id_at(clock_timestamp() - interval '1 minute') FROM taken
             """, connection)
         {

@@ -9,11 +9,11 @@ namespace CampaignService.Webhooks;
 /// <summary>A new webhook.</summary>
 public sealed class CreateWebhook
 {
-    /// <summary>Where events are sent by POST: https or http, at most 2,048 characters, without a user name or password in it. Private, loopback and link-local addresses are refused, here and at every connection.</summary>
+    /// <summary>Where events are sent by POST: https or http, no longer than 2,048 characters, without a user name or password in it. Private, loopback and link-local addresses are refused, here and at every connection.</summary>
     /// <example>https://example.com/campaigns-events</example>
     public required string Url { get; init; }
 
-    /// <summary>Which events: 1 to 50 names such as <c>campaign.completed</c>, groups such as <c>campaign.*</c>, or <c>*</c> for all.</summary>
+    /// <summary>Which events: one to fifty names such as <c>campaign.completed</c>, groups such as <c>campaign.*</c>, or <c>*</c> for all.</summary>
     public required IReadOnlyList<string> Events { get; init; }
 
     /// <summary>What signs them: <c>whsec_</c> and the base64 of 24 to 64 random bytes; made when left out.</summary>
@@ -39,7 +39,7 @@ public sealed class EditWebhook
     /// <summary>Where events are sent from now on, those that wait to be sent again, too.</summary>
     public string? Url { get; init; }
 
-    /// <summary>Which events: 1 to 50 names or patterns, in place of those before.</summary>
+    /// <summary>Which events: one to fifty names or patterns, in place of those before.</summary>
     public IReadOnlyList<string>? Events { get; init; }
 
     /// <summary>Whether events are sent. Disabling it drops what waits to be sent again; enabling it begins with what happens next, and what was missed can be replayed.</summary>

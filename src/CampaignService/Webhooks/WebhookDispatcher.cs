@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using CampaignService.Common;
 using CampaignService.Data;
 using Microsoft.Extensions.Options;
 
@@ -126,6 +127,7 @@ public sealed class WebhookDispatcher(
             var result = await sender.SendAsync(delivery.Url, secrets, happened, _givenUp.Token);
             var again = result.Succeeded || result.IsGone ? null : RetryTimes.After(delivery.Attempts + 1, result.RetryAfter, Random.Shared.NextDouble());
             _finished.Enqueue(new AttemptedDelivery(delivery, result, again));
+            Telemetry.WebhookCalled(result.Succeeded, again is not null);
         }
         catch (Exception e)
         {

@@ -1,8 +1,8 @@
 namespace CampaignService.Webhooks;
 
 /// <summary>
-/// How many calls may be under way: over all, and to each webhook, in turn. One whose last answer took long, or never came, gets fewer, and
-/// all such together at most half: however many of them there are, the others find room.
+/// How many calls may be under way: over all, and to each webhook, in turn. One whose last answer took long, or never came, gets a quarter, and
+/// all such together at most half: however many of them there are, the others find room. One that was never called gets a quarter, too.
 /// </summary>
 /// <param name="atOnce">Calls over all.</param>
 /// <param name="toOne">Calls to one webhook.</param>
@@ -16,8 +16,15 @@ public sealed class WebhookLanes(int atOnce, int toOne)
     private int _slowUnderWay;
     private int _last;
 
+    private enum Pace
+    {
+        Unknown,
+        Quick,
+        Slow,
+    }
+
     /// <summary>Still enough that one event that hangs does not hold up the next.</summary>
-    private int ToSlowOne => Math.Max(2, toOne / 4);
+    private int Few => Math.Max(2, toOne / 4);
 
     public bool IsFull => Volatile.Read(ref _underWay) >= atOnce;
 
@@ -27,17 +34,18 @@ public sealed class WebhookLanes(int atOnce, int toOne)
     {
         lock (_lock)
         {
-            var (room, slowRoom) = (atOnce - _underWay, (atOnce / 2) - _slowUnderWay);
+            var (room, slowRoom, last) = (atOnce - _underWay, (atOnce / 2) - _slowUnderWay, _last);
             var shares = new List<(int, int)>();
-            foreach (var no in waiting.Where(no => no > _last).Concat(waiting.Where(no => no <= _last)))
+            foreach (var no in waiting.Where(no => no > last).Concat(waiting.Where(no => no <= last)))
             {
                 var lane = _lanes.GetValueOrDefault(no);
-                var share = lane is { IsSlow: true } ? Math.Min(ToSlowOne - lane.UnderWay, slowRoom) : toOne - (lane?.UnderWay ?? 0);
-                share = Math.Min(share, room);
+                var isSlow = lane?.Pace == Pace.Slow;
+                var share = Math.Min(room, (lane?.Pace == Pace.Quick ? toOne : Few) - (lane?.UnderWay ?? 0));
+                if (isSlow) share = Math.Min(share, slowRoom);
                 if (share <= 0) continue;
                 shares.Add((no, share));
                 room -= share;
-                if (lane is { IsSlow: true }) slowRoom -= share;
+                if (isSlow) slowRoom -= share;
                 _last = no;
             }
             return shares;
@@ -52,7 +60,7 @@ public sealed class WebhookLanes(int atOnce, int toOne)
             if (!_lanes.TryGetValue(no, out var lane)) _lanes.Add(no, lane = new Lane());
             lane.UnderWay++;
             _underWay++;
-            if (lane.IsSlow) _slowUnderWay++;
+            if (lane.Pace == Pace.Slow) _slowUnderWay++;
         }
     }
 
@@ -62,13 +70,11 @@ public sealed class WebhookLanes(int atOnce, int toOne)
         lock (_lock)
         {
             var lane = _lanes[no];
-            if (lane.IsSlow) _slowUnderWay -= lane.UnderWay;
+            if (lane.Pace == Pace.Slow) _slowUnderWay -= lane.UnderWay;
             lane.UnderWay--;
             _underWay--;
-            lane.IsSlow = took >= Slow;
-            if (lane.IsSlow) _slowUnderWay += lane.UnderWay;
-            // A webhook that is idle and quick is as one that was never called.
-            else if (lane.UnderWay == 0) _lanes.Remove(no);
+            lane.Pace = took >= Slow ? Pace.Slow : Pace.Quick;
+            if (lane.Pace == Pace.Slow) _slowUnderWay += lane.UnderWay;
         }
     }
 
@@ -76,6 +82,6 @@ public sealed class WebhookLanes(int atOnce, int toOne)
     {
         public int UnderWay { get; set; }
 
-        public bool IsSlow { get; set; }
+        public Pace Pace { get; set; }
     }
 }

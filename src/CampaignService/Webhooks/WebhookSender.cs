@@ -36,7 +36,8 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
 
     private const int AnswerBytes = 1024;
 
-    private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, settings.Value.ConcurrencyPerWebhook, TimeLimit);
+    /// <summary>Many webhooks may stand on one server: those that hang there must not use up the connections of the others.</summary>
+    private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, settings.Value.Concurrency, TimeLimit);
 
     /// <returns>Also when it fails; it throws only when it is given up.</returns>
     public async Task<CallResult> SendAsync(string url, IReadOnlyList<string> secrets, EventView happened, CancellationToken ct)

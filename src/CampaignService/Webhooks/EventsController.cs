@@ -18,7 +18,7 @@ public sealed class EventsController(CurrentApp app, EventReader reader, Cursors
     /// the last one and asks again with it later. Nothing ever comes in front of a cursor. Events are kept for 30 days unless set otherwise.
     /// </remarks>
     [HttpGet]
-    public async Task<Page<EventView>> List([FromQuery] EventQuery query, CancellationToken ct)
+    public async Task<Page<EventView>> ListEvents([FromQuery] EventQuery query, CancellationToken ct)
     {
         var list = $"events:{app.No}";
         long after;

@@ -90,9 +90,8 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var batch = new NpgsqlBatch(connection) { BatchCommands = { SettleCommand(attempted), ListCommand(called), HealthCommand(called, disableAfter) } };
         var failing = new List<int>();
+        // The last of the three is the only one that answers rows.
         await using var reader = await batch.ExecuteReaderAsync(ct);
-        await reader.NextResultAsync(ct);
-        await reader.NextResultAsync(ct);
         while (await reader.ReadAsync(ct))
         {
             if (reader.GetBoolean(1)) failing.Add(reader.GetInt32(0));

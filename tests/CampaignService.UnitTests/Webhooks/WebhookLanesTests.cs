@@ -52,8 +52,8 @@ public class WebhookLanesTests
             served.AddRange(shares.Select(s => s.WebhookNo));
             foreach (var (no, n) in shares) Repeat(n, () => lanes.Leave(no, Quick));
         }
-        Assert.Equal(waiting, served.Take(50));
-        Assert.Equal([1], served.GroupBy(no => no).Select(g => g.Count()).Distinct());
+        Assert.True(served.Count > 50, $"only {served.Count} were served");
+        Assert.Equal(served.Select((_, i) => waiting[i % 50]), served);
     }
 
     /// <summary>Any order of beginnings and ends, any times: never more than there may be.</summary>

@@ -37,6 +37,8 @@ public static class Platform
         services.AddSingleton<DbMigrator>().AddSingleton<DatabaseHealth>().AddSingleton<DatabaseClock>();
         services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
         services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
+        var sealing = SecretBox.KeysIn(builder.Configuration["Secrets:Key"]);
+        services.AddSingleton(provider => new SecretBox([.. sealing, provider.GetRequiredService<LoadedSecrets>().Sealing]));
         services.AddHostedService<ClockKeeper>();
         services.AddSingleton<Metrics>();
         // At once: a slow upload must not use up the time in which the workers put down their chunks.
@@ -159,10 +161,14 @@ public sealed class LoadedSecrets(NpgsqlDataSource source)
 
     public byte[] UserTokens { get; private set; } = [];
 
+    /// <summary>Seals what callers entrust to us when no key is set for that, and opens what it sealed before one was.</summary>
+    public byte[] Sealing { get; private set; } = [];
+
     public async Task LoadAsync(CancellationToken ct)
     {
         Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
         UserTokens = await SharedSecrets.GetOrMakeAsync(source, "user tokens", ct);
+        Sealing = await SharedSecrets.GetOrMakeAsync(source, "sealing", ct);
     }
 }
 

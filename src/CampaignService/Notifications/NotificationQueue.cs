@@ -2,6 +2,7 @@ using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Idempotency;
 using CampaignService.Templates;
+using CampaignService.Webhooks;
 
 namespace CampaignService.Notifications;
 
@@ -31,6 +32,7 @@ public sealed class NotificationQueue(CampaignsDb db, WorkSignal signal, TimePro
         batch.Start(now);
         await ChunkPlanner.PlanAsync(db, batch, [.. template.Channels.Select(c => c.Channel)], direct: true, ct);
         await db.SaveChangesAsync(ct);
+        await EventLog.AppendAsync(db.Connection, batch.AppNo, EventType.NotificationCreated, await new NotificationViews(db).OfAsync(notification, ct), person: null, ct);
         var answer = new KeptAnswer(202, NotificationSender.Bytes(new QueuedNotification(notification.PublicId, rows.Count, NotificationSender.ChannelsOf(template), NotificationMode.Batch, audience.Duplicates)));
         // Last, for whoever comes with the same key waits here for our commit.
         if (request is not null && await IdempotencyKeys.StoreAsync(db.Connection, request, answer, ct) is { } first) return new StoredNotification(first, Replayed: true);

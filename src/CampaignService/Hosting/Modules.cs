@@ -1,7 +1,9 @@
 using CampaignService.Campaigns;
 using CampaignService.Channels;
+using CampaignService.Channels.Webhook;
 using CampaignService.Data;
 using CampaignService.Delivery;
+using CampaignService.Delivery.External;
 using CampaignService.Feed;
 using CampaignService.Notifications;
 using CampaignService.Scheduling;
@@ -25,7 +27,7 @@ public static class Modules
         services.AddSingleton<UserPresence>().AddHostedService(provider => provider.GetRequiredService<UserPresence>());
         // In this order people are erased: when a feed is, nothing can come into it any more.
         services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
-        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
+        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, GoneAddresses>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
 
         services.AddOptions<RetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<FeedPartitions>();
@@ -41,6 +43,10 @@ public static class Modules
         services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
         services.AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
+        services.AddOptions<ExternalSettings>().BindConfiguration("Channels").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<IChannel, WebhookChannel>().AddSingleton(provider => new MessageIds(provider.GetRequiredService<LoadedSecrets>().Messages));
+        services.AddSingleton<BatchHold>().AddSingleton<ExternalWorker>();
+        if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<ExternalWorker>());
         services.AddSingleton(new Notices<WorkSignal>.Listening(roles.Worker)).AddHostedService<Notices<WorkSignal>>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 

@@ -56,14 +56,14 @@ public sealed class Sink : IAsyncDisposable
         var call = new SinkCall(http.Request.Headers.ToDictionary(h => h.Key, h => h.Value.ToString(), StringComparer.OrdinalIgnoreCase), body.RootElement.Clone());
         Calls.Enqueue(call);
         await Answer(call, http);
-        call.Status = http.Response.StatusCode;
+        call.Status = http.RequestAborted.IsCancellationRequested ? -1 : http.Response.StatusCode;
     }
 }
 
 /// <summary>One call that the sink got.</summary>
 public sealed record SinkCall(Dictionary<string, string> Headers, JsonElement Body)
 {
-    /// <summary>What it was answered with; 0 while it is not.</summary>
+    /// <summary>What it was answered with; 0 while it is not, -1 when it was broken off.</summary>
     public int Status { get; set; }
 
     public string Key => Headers["Idempotency-Key"];

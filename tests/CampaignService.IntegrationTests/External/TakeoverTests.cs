@@ -101,7 +101,8 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         _sink.Answer = (call, _) => string.CompareOrdinal(call.Users.Single(), "u0030") < 0 ? Task.CompletedTask : _release.Task;
         var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 8, timeoutSeconds = 30 });
         var id = await Api.SendToAsync(template, 480);
-        await service.Worker.StartAsync(CancellationToken.None);
+        using var worker = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await worker.StartAsync(CancellationToken.None);
         try
         {
             await WrittenAsync(id, delivered: 30);
@@ -128,7 +129,7 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         }
         finally
         {
-            await service.Worker.StopAsync(CancellationToken.None);
+            await worker.StopAsync(CancellationToken.None);
         }
     }
 

@@ -18,6 +18,7 @@ internal static class Groups
         new("fairness", true, (b, p, _, n, ct) => ControlGroups.FairnessAsync(b, p!, n, ct), Bench.ManyRows),
         new("realtime", false, (b, p, _, n, ct) => NotificationGroups.RealtimeAsync(b, p!, n, ct), Bench.Rows),
         new("direct", true, (b, p, _, n, ct) => NotificationGroups.UnderLoadAsync(b, p!, n, ct), Bench.ManyRows),
+        new("feed", true, (b, p, _, _, ct) => FeedGroups.ReadAsync(b, p!, ct), Bench.Rows),
         new("workers", false, (b, _, _, n, ct) => ControlGroups.WorkersAsync(b, n, ct), 0),
         new("claim", false, (b, _, _, n, ct) => ControlGroups.ClaimAsync(b, n, ct), 0),
         new("start", false, (b, _, _, n, ct) => StartAsync(b, n, ct), 0),

@@ -87,6 +87,16 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
         variables = new Dictionary<string, object> { [user] = new { name = "Ann", city = "Rome", code = "4711" } },
     }, HttpStatusCode.OK, ct);
 
+    /// <summary>A connection of its own for direct sends to users whose ids begin so.</summary>
+    public DirectSends OpenDirectSends(string userPrefix) => new(service.Address, _template, userPrefix);
+
+    /// <summary>A read of a user's feed, as that user.</summary>
+    /// <param name="route">Behind <c>/api/notification-feed</c>.</param>
+    /// <param name="user">Who reads.</param>
+    /// <param name="ct">Stops it.</param>
+    public Task<JsonElement> ReadFeedAsync(string route, string user, CancellationToken ct) =>
+        SendAsync(HttpMethod.Get, "/api/notification-feed" + route, null, HttpStatusCode.OK, ct, user);
+
     /// <summary>A fast result counts only when it is right: one feed row for each recipient, and the campaign says so.</summary>
     public async Task RecountAsync(BenchCampaign campaign, int recipients, CancellationToken ct)
     {
@@ -109,11 +119,12 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
     private Task<JsonElement> CallAsync(string path, object body, HttpStatusCode? expected, CancellationToken ct) =>
         SendAsync(HttpMethod.Post, path, new StringContent(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json"), expected, ct);
 
-    private async Task<JsonElement> SendAsync(HttpMethod method, string path, HttpContent? content, HttpStatusCode? expected, CancellationToken ct)
+    private async Task<JsonElement> SendAsync(HttpMethod method, string path, HttpContent? content, HttpStatusCode? expected, CancellationToken ct, string? onBehalfOf = null)
     {
         using var request = new HttpRequestMessage(method, new Uri(service.Address, path)) { Content = content };
         request.Headers.Add("appId", ServiceProcess.AppId);
         request.Headers.Add("apiKey", ServiceProcess.ApiKey);
+        if (onBehalfOf is not null) request.Headers.Add("onBehalfOf", onBehalfOf);
         using var response = await _http.SendAsync(request, ct);
         var text = await response.Content.ReadAsStringAsync(ct);
         return expected is null || response.StatusCode == expected

@@ -8,7 +8,7 @@ if (Options.Parse(args) is not { } options)
 }
 
 // A run takes some minutes; one that hangs ends by itself, and cleans up as if it had been stopped.
-using var stop = new CancellationTokenSource(TimeSpan.FromMinutes(30));
+using var stop = new CancellationTokenSource(TimeSpan.FromMinutes(45));
 using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);
 using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
 using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, End);

@@ -56,8 +56,10 @@ internal static class Report
             - **Pause**: what was delivered last, by the database's clock, against the moment after the answer; feed rows are counted two seconds later.
             - **A small one behind large ones**: from before its `POST …/send` until its batch has ended.
             - **Direct sends**: 32 loops, each sending one after the other to one user with three values, over HTTP, for five seconds; all are counted
-              in the feed. The reference looks the template's content up and inserts one row into the same table as below, prepared, each in a commit of its own.
+              in the feed. The client costs next to nothing, as pgbench does: it writes the same bytes again with another user's number. Before the first repetition
+              the service is warmed up until it gets no faster. The reference looks the template's content up and inserts one row into the same table as below, prepared, each in a commit of its own.
             - **A direct send under load**: 200 a second for four seconds; a time counts from when the send was due.
+            - **Reading among many**: 100 items a user, half of them read, made by SQL; the median over HTTP of 500 users at random, each a page of 20 and a count, after 500 others.
             - **Two workers**: processes with the role worker and `Workers__Loops=1`; a third process answers HTTP. Both have
               delivered five campaigns together before; the second is frozen (`SIGSTOP`) while the first is measured alone. All share the cores with the database.
             - **Claims**: the statement and its commit, by four clients at once on the cores of the database; the time is wall time by claims of one client.

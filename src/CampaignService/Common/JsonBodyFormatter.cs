@@ -1,9 +1,11 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
 using FluentValidation;
 using Microsoft.AspNetCore.Mvc.Formatters;
+using Microsoft.Net.Http.Headers;
 
 namespace CampaignService.Common;
 
@@ -16,6 +18,8 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     /// <summary>The most bytes that a JSON body may have: 32 MiB.</summary>
     public const int MaxBytes = 32 << 20;
 
+    private static readonly ConcurrentDictionary<Type, Type> Validators = new();
+
     public JsonBodyFormatter()
     {
         SupportedMediaTypes.Add("application/json");
@@ -26,16 +30,37 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     public override async Task<InputFormatterResult> ReadRequestBodyAsync(InputFormatterContext context, Encoding encoding)
     {
         var bytes = await ReadAllAsync(context.HttpContext);
-        if (bytes.Length == 0)
-        {
-            if (context.TreatEmptyInputAsDefaultValue) return await InputFormatterResult.NoValueAsync();
-            throw new ApiException(Errors.BadRequest("body: is empty; send a JSON object"));
-        }
+        if (bytes.Length == 0 && context.TreatEmptyInputAsDefaultValue) return await InputFormatterResult.NoValueAsync();
+        return await InputFormatterResult.SuccessAsync(ReadChecked(context.HttpContext, context.ModelType, bytes));
+    }
+
+    /// <summary>The body of a request to a route that is no controller's.</summary>
+    /// <returns>Null when it is of another type; the answer is 415 then.</returns>
+    /// <exception cref="ApiException">400: all that is wrong with it.</exception>
+    public static async ValueTask<T?> ReadAsync<T>(HttpContext http)
+        where T : class
+    {
+        if (IsJson(http.Request.ContentType)) return (T)ReadChecked(http, typeof(T), await ReadAllAsync(http));
+        http.Response.StatusCode = StatusCodes.Status415UnsupportedMediaType;
+        return null;
+    }
+
+    private static bool IsJson(string? type)
+    {
+        if (type is "application/json" or "application/json; charset=utf-8") return true;
+        return MediaTypeHeaderValue.TryParse(type, out var parsed) && (parsed.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase)
+                || (parsed.Type.Equals("application", StringComparison.OrdinalIgnoreCase) && parsed.Suffix.Equals("json", StringComparison.OrdinalIgnoreCase)))
+            && (!parsed.Charset.HasValue || parsed.Encoding is UTF8Encoding);
+    }
+
+    private static object ReadChecked(HttpContext http, Type type, ReadOnlyMemory<byte> bytes)
+    {
+        if (bytes.Length == 0) throw new ApiException(Errors.BadRequest("body: is empty; send a JSON object"));
         var faults = new List<string>();
-        var value = Read(context.ModelType, bytes, faults);
-        var code = value is null ? null : Validate(context.HttpContext.RequestServices, context.ModelType, value, faults);
+        var value = Read(type, bytes, faults);
+        var code = value is null ? null : Validate(http.RequestServices, type, value, faults);
         if (faults.Count > 0) throw new ApiException(faults.Count == 1 && code is not null ? Errors.BadRequest(faults) with { Code = code } : Errors.BadRequest(faults));
-        return await InputFormatterResult.SuccessAsync(value!);
+        return value!;
     }
 
     private static object? Read(Type type, ReadOnlyMemory<byte> bytes, List<string> faults)
@@ -76,7 +101,7 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     /// <returns>The code of its own that a fault has; it counts when there is no other.</returns>
     private static string? Validate(IServiceProvider services, Type type, object value, List<string> faults)
     {
-        if (services.GetService(typeof(IValidator<>).MakeGenericType(type)) is not IValidator validator) return null;
+        if (services.GetService(Validators.GetOrAdd(type, static t => typeof(IValidator<>).MakeGenericType(t))) is not IValidator validator) return null;
         string? code = null;
         var known = faults.Select(f => f[..f.IndexOf(':', StringComparison.Ordinal)]).ToHashSet();
         foreach (var failure in validator.Validate(new ValidationContext<object>(value)).Errors)

@@ -31,7 +31,7 @@ public static class Observability
             .Enrich.FromLogContext();
         logger = builder.Environment.IsDevelopment()
             ? logger.WriteTo.Console(formatProvider: System.Globalization.CultureInfo.InvariantCulture)
-            : logger.WriteTo.Console(new JsonFormatter(renderMessage: true));
+            : logger.WriteTo.Sink(new GatheredLog(new JsonFormatter(renderMessage: true), Console.Out));
         Log.Logger = logger.CreateLogger();
         builder.Logging.ClearProviders().AddSerilog(Log.Logger);
     }

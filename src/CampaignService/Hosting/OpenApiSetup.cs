@@ -61,7 +61,8 @@ public static class OpenApiSetup
         var words = GroupOf(api).Split(' ').Select(word => char.ToUpper(word[0], CultureInfo.InvariantCulture) + word[1..]);
         // The same action by a second path needs a name of its own.
         var alias = api.RelativePath!.StartsWith("api/", StringComparison.Ordinal) ? "" : "ByShortPath";
-        return $"{string.Concat(words)}_{api.ActionDescriptor.RouteValues["action"]}{alias}";
+        var action = api.TryGetMethodInfo(out var method) ? method.Name : throw new InvalidOperationException($"{api.RelativePath} has no method.");
+        return $"{string.Concat(words)}_{action}{alias}";
     }
 
     /// <summary>The contract's name as a caller would give it: <c>Campaign</c>, not <c>CampaignView</c>, and <c>PageOfCampaign</c>.</summary>

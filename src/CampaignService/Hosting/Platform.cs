@@ -3,6 +3,7 @@ using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Feed;
 using CampaignService.Idempotency;
+using CampaignService.Notifications;
 using CampaignService.Tenancy;
 using CampaignService.Users;
 using FluentValidation;
@@ -25,6 +26,8 @@ public static class Platform
         var services = builder.Services;
         // The server's own default is 30,000,000 bytes, less than the contract promises.
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = JsonBodyFormatter.MaxBytes);
+        // A request goes on where its bytes were read. Nothing here blocks a thread, so that it would hold up others, and to hand it on costs more than most requests do themselves.
+        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(_ => OpenPool(connectionString));
@@ -57,6 +60,7 @@ public static class Platform
 
         ValidatorOptions.Global.PropertyNameResolver = (_, member, _) => member is null ? null : System.Text.Json.JsonNamingPolicy.CamelCase.ConvertName(member.Name);
         foreach (var validator in AssemblyScanner.FindValidatorsInAssemblyContaining<App>()) services.AddSingleton(validator.InterfaceType, validator.ValidatorType);
+        services.AddEndpointsApiExplorer();
         services.AddControllers(options =>
             {
                 options.ModelBindingMessageProvider.SetMissingRequestBodyRequiredValueAccessor(() => "is empty; send a JSON object");
@@ -98,6 +102,7 @@ public static class Platform
         app.MapGet("/metrics", app.Services.GetRequiredService<Metrics>().AnswerAsync);
         if (!app.Services.GetRequiredService<Roles>().Api) return;
         app.MapControllers();
+        app.MapMessages();
         app.MapOpenApi();
     }
 

@@ -9,7 +9,7 @@ namespace CampaignService.Notifications;
 /// Writes notifications with their keys and feed rows, in one statement and so all or nothing. Die before its commit: nothing happened.
 /// Die after it: the key has the answer, and a repetition gets it.
 /// </summary>
-public sealed class NotificationStore(NpgsqlDataSource source, FeedSignal feed, TimeProvider clock)
+public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] NpgsqlDataSource source, FeedSignal feed, TimeProvider clock)
 {
     /// <summary>
     /// Keys in their order, so that two such statements cannot lock each other out; then the notifications that won their keys or have none;

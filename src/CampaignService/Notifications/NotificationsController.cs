@@ -2,39 +2,20 @@ using System.Globalization;
 using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Delivery;
-using CampaignService.Idempotency;
 using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
 
 namespace CampaignService.Notifications;
 
-/// <summary>Direct notifications: sent in one call, without a campaign, and tracked like one.</summary>
+/// <summary>Direct notifications, tracked like campaigns.</summary>
 [ApiController]
 [Route("api/notifications")]
 [Tags("Notifications")]
 [AllowScope(Scopes.Send)]
 public sealed class NotificationsController(
-    CampaignsDb db, CurrentApp app, NotificationSender sender, NotificationControl control, NotificationViews views, NotificationLedger ledger, Cursors cursors) : ControllerBase
+    CampaignsDb db, CurrentApp app, NotificationControl control, NotificationViews views, NotificationLedger ledger, Cursors cursors) : ControllerBase
 {
-    /// <summary>Sends a template to up to 10,000 users, ahead of campaigns. To at most 10 it is in their feeds when the answer arrives; to more it is queued.</summary>
-    /// <remarks>Send an `Idempotency-Key`: a call whose answer was lost can then be repeated, and nobody is sent to twice.</remarks>
-    /// <response code="200">Delivered: at most 10 different receivers.</response>
-    /// <response code="202">Queued: more than that.</response>
-    /// <response code="400">`ERR_BAD_REQUEST`; `ERR_TARGET_LIMIT_EXCEEDED`: more than 10,000 receivers; `ERR_INVALID_VARIABLES`: at most 10 receivers, and values that the template requires are missing (of more receivers those are skipped, reason `missing_variable`).</response>
-    /// <response code="404">The app has no such template, or that has no such version.</response>
-    /// <response code="409">`ERR_TEMPLATE_NOT_APPROVED` or `ERR_NO_ENABLED_CHANNEL`.</response>
-    [HttpPost("messages")]
-    [HttpPost("/notifications/messages")]
-    [StoresItsAnswer]
-    [ProducesResponseType<One<SentNotification>>(200)]
-    [ProducesResponseType<One<QueuedNotification>>(202)]
-    public async Task Send(SendNotification body, CancellationToken ct)
-    {
-        var sent = await sender.SendAsync(body, HttpContext.Features.Get<IdempotentRequest>(), ct);
-        await sent.Answer.WriteAsync(HttpContext, sent.Replayed);
-    }
-
     /// <summary>Lists the notifications, newest first.</summary>
     [HttpGet]
     public async Task<Page<NotificationView>> List([FromQuery] NotificationQuery query, CancellationToken ct)

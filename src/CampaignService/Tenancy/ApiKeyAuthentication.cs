@@ -21,13 +21,19 @@ public sealed class ApiKeyAuthentication(
     {
         string? appId = Request.Headers["appId"], key = Request.Headers["apiKey"];
         if (string.IsNullOrEmpty(appId) || string.IsNullOrEmpty(key) || appId.Contains('\0', StringComparison.Ordinal)) return AuthenticateResult.NoResult();
-        if (await keys.FindAsync(appId, key, Context.RequestAborted) is not var (appNo, match)) return AuthenticateResult.Fail("unknown");
+        return await keys.FindAsync(appId, key, Context.RequestAborted) is { } holder
+            ? AuthenticateResult.Success(new AuthenticationTicket(holder, SchemeName))
+            : AuthenticateResult.Fail("unknown");
+    }
+
+    public static ClaimsPrincipal HolderOf(App app, ApiKey key)
+    {
         var identity = new ClaimsIdentity(SchemeName);
-        identity.AddClaim(new Claim(AppNoClaim, appNo.ToString(CultureInfo.InvariantCulture)));
-        identity.AddClaim(new Claim(AppIdClaim, appId));
-        identity.AddClaim(new Claim(KeyIdClaim, match.Id));
-        foreach (var scope in match.Scopes) identity.AddClaim(new Claim(ScopeClaim, scope));
-        return AuthenticateResult.Success(new AuthenticationTicket(new ClaimsPrincipal(identity), SchemeName));
+        identity.AddClaim(new Claim(AppNoClaim, app.No.ToString(CultureInfo.InvariantCulture)));
+        identity.AddClaim(new Claim(AppIdClaim, app.Id));
+        identity.AddClaim(new Claim(KeyIdClaim, key.Id));
+        foreach (var scope in key.Scopes) identity.AddClaim(new Claim(ScopeClaim, scope));
+        return new ClaimsPrincipal(identity);
     }
 
     protected override Task HandleChallengeAsync(AuthenticationProperties properties) => Problem.WriteAsync(Context, Errors.Unauthorized(

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Security.Claims;
 using System.Security.Cryptography;
 using CampaignService.Data;
 using Microsoft.EntityFrameworkCore;
@@ -13,7 +14,11 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
 
     private readonly ConcurrentDictionary<string, Entry> _apps = new();
 
-    public sealed record Entry(int AppNo, IReadOnlyList<ApiKey> Keys, long ReadAt);
+    public sealed record Entry(int AppNo, IReadOnlyList<Known> Keys, long ReadAt);
+
+    /// <param name="Hash">The key's.</param>
+    /// <param name="Holder">Who shows it, made once and shared by all requests.</param>
+    public sealed record Known(byte[] Hash, ClaimsPrincipal Holder);
 
     /// <returns>Null when there is no such app.</returns>
     public async ValueTask<Entry?> OfAsync(string appId, CancellationToken ct)
@@ -29,21 +34,21 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
             return null;
         }
         var keys = await db.ApiKeys.AsNoTracking().Where(k => k.AppNo == app.No).ToListAsync(ct);
-        return _apps[appId] = new Entry(app.No, keys, readAt);
+        return _apps[appId] = new Entry(app.No, [.. keys.Select(k => new Known(k.Hash, ApiKeyAuthentication.HolderOf(app, k)))], readAt);
     }
 
-    /// <summary>The app's key, if this is one.</summary>
-    public async ValueTask<(int AppNo, ApiKey Key)?> FindAsync(string appId, string key, CancellationToken ct)
+    /// <returns>Who shows the key, or null when the app has no such key.</returns>
+    public async ValueTask<ClaimsPrincipal?> FindAsync(string appId, string key, CancellationToken ct)
     {
         var app = await OfAsync(appId, ct);
         var hash = ApiKey.HashOf(key);
         // Every key is compared, and each in constant time: how long this takes says nothing about which key was nearly right.
-        ApiKey? match = null;
+        Known? match = null;
         foreach (var candidate in app?.Keys ?? [])
         {
             if (CryptographicOperations.FixedTimeEquals(candidate.Hash, hash)) match = candidate;
         }
-        return match is null ? null : (app!.AppNo, match);
+        return match?.Holder;
     }
 
     /// <summary>This process made or deleted a key: it need not wait.</summary>

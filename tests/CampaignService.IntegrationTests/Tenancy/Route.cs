@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using CampaignService.IntegrationTests.Support;
+using CampaignService.Tenancy;
 using Microsoft.AspNetCore.Mvc.Controllers;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
@@ -22,10 +23,10 @@ public sealed partial record Route(string Method, string Pattern)
     public static IReadOnlyList<Route> AllOf(TestService service) =>
     [
         .. from endpoint in service.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>()
-           where endpoint.Metadata.GetMetadata<ControllerActionDescriptor>() is not null
+           where endpoint.Metadata.GetMetadata<ControllerActionDescriptor>() is not null || endpoint.Metadata.GetMetadata<AllowScopeAttribute>() is not null
            from method in endpoint.Metadata.GetRequiredMetadata<IHttpMethodMetadata>().HttpMethods
            orderby endpoint.RoutePattern.RawText, method
-           select new Route(method, endpoint.RoutePattern.RawText!),
+           select new Route(method, endpoint.RoutePattern.RawText!.TrimStart('/')),
     ];
 
     /// <summary>The path with every parameter filled in.</summary>

@@ -1,0 +1,25 @@
+using CampaignService.Data;
+using Npgsql;
+
+namespace CampaignService.Notifications;
+
+/// <summary>
+/// The connections over which direct notifications are written: they wait for no request, and their one statement is planned once and not
+/// at each of its uses, which cost as much as carrying it out.
+/// </summary>
+public static class NotificationPool
+{
+    public const string Key = "notifications";
+
+    /// <param name="connectionString">The service's.</param>
+    /// <param name="flushers">How many write at once.</param>
+    public static NpgsqlDataSource Create(string connectionString, int flushers)
+    {
+        var settings = new NpgsqlConnectionStringBuilder(connectionString);
+        ServerLimits.AddTo(settings, idleInTransaction: TimeSpan.FromSeconds(10));
+        settings.Options += " -c plan_cache_mode=force_generic_plan";
+        (settings.MinPoolSize, settings.MaxPoolSize) = (0, flushers);
+        settings.ApplicationName = "campaigns-notifications";
+        return new NpgsqlDataSourceBuilder(settings.ConnectionString) { Name = Key }.Build();
+    }
+}

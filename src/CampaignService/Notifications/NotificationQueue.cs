@@ -1,0 +1,42 @@
+using CampaignService.Data;
+using CampaignService.Delivery;
+using CampaignService.Idempotency;
+using CampaignService.Templates;
+
+namespace CampaignService.Notifications;
+
+/// <summary>Takes direct notifications to more than a few: each becomes a batch, which the workers deliver ahead of campaigns.</summary>
+public sealed class NotificationQueue(CampaignsDb db, WorkSignal signal, TimeProvider clock)
+{
+    /// <summary>Batch, recipients, chunks and the key are one transaction: the answer is given when all of it is there.</summary>
+    /// <param name="template">What it says.</param>
+    /// <param name="tag">Its tag.</param>
+    /// <param name="audience">Whom it goes to.</param>
+    /// <param name="request">The key it came with.</param>
+    /// <param name="ct">Stops it, as long as nothing is written.</param>
+    public async Task<StoredNotification> AddAsync(SendableTemplate template, string? tag, Audience audience, IdempotentRequest? request, CancellationToken ct)
+    {
+        var rows = new RecipientRows([.. template.Schema.Variables.Select(v => v.Key)], audience.UserIds.Count);
+        for (var i = 0; i < audience.UserIds.Count; i++) rows.Add(audience.UserIds[i], audience.Values[i]);
+        rows.SortAndDeduplicate();
+
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        var batch = Batch.Create(BatchKind.Notification, "", template.Version, new Dictionary<string, string>());
+        db.Add(batch);
+        await db.SaveChangesAsync(ct);
+        await RecipientImport.AddAsync(db, batch, rows, audience.Duplicates, rejected: 0, ct);
+        var now = clock.GetUtcNow();
+        var notification = Notification.Queue(batch, template.Slug, tag, rows.Count, audience.Duplicates, now);
+        db.Add(notification);
+        batch.Start(now);
+        await ChunkPlanner.PlanAsync(db, batch, [.. template.Channels.Select(c => c.Channel)], direct: true, ct);
+        await db.SaveChangesAsync(ct);
+        var answer = new KeptAnswer(202, NotificationSender.Bytes(new QueuedNotification(notification.PublicId, rows.Count, NotificationSender.ChannelsOf(template), NotificationMode.Batch, audience.Duplicates)));
+        // Last, for whoever comes with the same key waits here for our commit.
+        if (request is not null && await IdempotencyKeys.StoreAsync(db.Connection, request, answer, ct) is { } first) return new StoredNotification(first, Replayed: true);
+        await transaction.CommitAsync(ct);
+        // Die here and the workers find the chunks by their next poll.
+        signal.Wake();
+        return new StoredNotification(answer, Replayed: false);
+    }
+}

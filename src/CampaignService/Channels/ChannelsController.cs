@@ -164,7 +164,7 @@ internal static class ChannelChecks
 /// <param name="CreatedAt">When it was made.</param>
 /// <param name="UpdatedAt">When it was last changed.</param>
 public sealed record ChannelView(
-    string Id, string ChannelId, string Name, ChannelType Type, bool Enabled, WebhookChannelSettingsView? Settings, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt)
+    string Id, string ChannelId, string Name, ChannelType Type, bool Enabled, WebhookChannelView? Settings, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt)
 {
-    public static ChannelView Of(Channel c) => new(c.Id, c.ChannelId, c.Name, c.Type, c.Enabled, WebhookChannelSettingsView.Of(c.Settings), c.CreatedAt, c.UpdatedAt);
+    public static ChannelView Of(Channel c) => new(c.Id, c.ChannelId, c.Name, c.Type, c.Enabled, WebhookChannelView.Of(c.Settings), c.CreatedAt, c.UpdatedAt);
 }

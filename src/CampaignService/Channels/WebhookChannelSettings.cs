@@ -92,9 +92,9 @@ public sealed partial class WebhookChannelSettings
 /// <param name="RatePerSecond">The most messages a second, of all processes together.</param>
 /// <param name="BatchSize">Messages in one call.</param>
 /// <param name="OnUncertain">What becomes of messages that may have been handed over.</param>
-public sealed record WebhookChannelSettingsView(
+public sealed record WebhookChannelView(
     string Url, IReadOnlyList<string> Headers, bool HasSecret, int TimeoutSeconds, int MaxConcurrency, double? RatePerSecond, int BatchSize, UncertainPolicy OnUncertain)
 {
-    public static WebhookChannelSettingsView? Of(ChannelSettings? s) =>
+    public static WebhookChannelView? Of(ChannelSettings? s) =>
         s is null ? null : new(s.Url, s.HeaderNames, s.IsSigned, s.TimeoutSeconds, s.MaxConcurrency, s.RatePerSecond, s.BatchSize, s.OnUncertain);
 }

@@ -28,11 +28,11 @@ public sealed class RandomTests(ExternalService service) : IClassFixture<Externa
         await using var sink = await Sink.StartAsync();
         var answers = new Random(seed);
         int[] statuses = [200];
-        sink.Answer = (_, http) =>
+        sink.Answer = (call, http) =>
         {
             int status;
             lock (answers) status = statuses[answers.Next(statuses.Length)];
-            if (status == 0) http.Abort();
+            if (status == 0) call.Break(http);
             else http.Response.StatusCode = status;
             return Task.CompletedTask;
         };

@@ -56,7 +56,7 @@ public sealed class Sink : IAsyncDisposable
         var call = new SinkCall(http.Request.Headers.ToDictionary(h => h.Key, h => h.Value.ToString(), StringComparer.OrdinalIgnoreCase), body.RootElement.Clone());
         Calls.Enqueue(call);
         await Answer(call, http);
-        call.Status = http.RequestAborted.IsCancellationRequested ? -1 : http.Response.StatusCode;
+        if (call.Status == 0) call.Status = http.Response.StatusCode;
     }
 }
 
@@ -65,6 +65,13 @@ public sealed record SinkCall(Dictionary<string, string> Headers, JsonElement Bo
 {
     /// <summary>What it was answered with; 0 while it is not, -1 when it was broken off.</summary>
     public int Status { get; set; }
+
+    /// <summary>Breaks the connection off instead of answering.</summary>
+    public void Break(HttpContext http)
+    {
+        Status = -1;
+        http.Abort();
+    }
 
     public string Key => Headers["Idempotency-Key"];
 

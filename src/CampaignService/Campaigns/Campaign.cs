@@ -142,11 +142,19 @@ public sealed class Campaign
     }
 
     /// <summary>scheduled | sending -> paused, by the service itself; the caller holds the chunks in the same transaction.</summary>
-    public void Hold(string reason, DateTimeOffset now)
+    public void Hold(string reason, DateTimeOffset now, HoldReason? batchReason = null)
     {
         Require("held", CampaignStatus.Scheduled, CampaignStatus.Sending);
-        if (Status == CampaignStatus.Sending) Batch.Pause();
+        if (Status == CampaignStatus.Sending) Batch.Pause(batchReason);
         (Status, StatusReason, PausedAt, UpdatedAt, Happened) = (CampaignStatus.Paused, reason, now, now, EventType.CampaignPaused);
+    }
+
+    /// <summary>Changes how many messages a second go to its external channels, also while they go.</summary>
+    public void Limit(double? perSecond, DateTimeOffset now)
+    {
+        Require("limited", CampaignStatus.Draft, CampaignStatus.Scheduled, CampaignStatus.Sending, CampaignStatus.Paused);
+        Batch.LimitTo(perSecond);
+        UpdatedAt = now;
     }
 
     /// <summary>sending -> paused. The caller holds the chunks in the same transaction.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using CampaignService.Channels;
 using CampaignService.Common;
 using CampaignService.Delivery;
 using FluentValidation;
@@ -35,6 +36,9 @@ public sealed class CreateCampaign
     /// <summary>On whose behalf the campaign is sent: a user id, 1 to 255 characters.</summary>
     public string? SenderId { get; init; }
 
+    /// <summary>The most messages a second to its external channels, all of them and all processes together, 0.01 to 100,000; no limit when left out. What goes to feeds is not counted.</summary>
+    public double? RatePerSecond { get; init; }
+
     /// <summary>Not taken by this version: recipients are added by id or CSV. An audience here is refused rather than ignored.</summary>
     public JsonElement? Audience { get; init; }
 
@@ -47,6 +51,7 @@ public sealed class CreateCampaign
             RuleFor(b => b.Tag).AtMost(Text.MaxLabel);
             RuleFor(b => b.SenderId).UserId().When(b => b.SenderId is not null);
             RuleFor(b => b.TemplateVersion).Must(v => v is null or >= 1).WithMessage("must be a whole number from 1");
+            RuleFor(b => b.RatePerSecond).Rate();
             RuleFor(b => b.Audience).Null().WithMessage("this version takes no audience; add recipients by id or CSV and leave it out");
         }
     }
@@ -79,6 +84,9 @@ public sealed class EditCampaign
     /// <summary>On whose behalf the campaign is sent: a user id.</summary>
     public Optional<string?> SenderId { get; init; }
 
+    /// <summary>The most messages a second to its external channels.</summary>
+    public Optional<double?> RatePerSecond { get; init; }
+
     public sealed class Validator : AbstractValidator<EditCampaign>
     {
         public Validator()
@@ -88,7 +96,21 @@ public sealed class EditCampaign
             RuleFor(b => b.Tag.Value).AtMost(Text.MaxLabel).OverridePropertyName("tag");
             RuleFor(b => b.SenderId.Value).UserId().When(b => b.SenderId.Value is not null).OverridePropertyName("senderId");
             RuleFor(b => b.TemplateVersion).Must(v => v is null or >= 1).WithMessage("must be a whole number from 1");
+            RuleFor(b => b.RatePerSecond.Value).Rate().OverridePropertyName("ratePerSecond");
         }
+    }
+}
+
+/// <summary>How fast to send to external channels.</summary>
+public sealed class LimitCampaign
+{
+    /// <summary>The most messages a second, all processes together, 0.01 to 100,000; `null` takes the limit away.</summary>
+    /// <example>100</example>
+    public required double? RatePerSecond { get; init; }
+
+    public sealed class Validator : AbstractValidator<LimitCampaign>
+    {
+        public Validator() => RuleFor(b => b.RatePerSecond).Rate();
     }
 }
 
@@ -117,6 +139,7 @@ public sealed class CampaignQuery : PageQuery
 /// <param name="Tag">The word it is grouped by.</param>
 /// <param name="Variables">Values for all recipients.</param>
 /// <param name="SenderId">On whose behalf it is sent.</param>
+/// <param name="RatePerSecond">The most messages a second to its external channels; null = no limit.</param>
 /// <param name="ScheduledAt">When it starts by itself, or did.</param>
 /// <param name="ScheduleZone">The offset from UTC in which that time was given, such as `+05:30`.</param>
 /// <param name="StopAt">When it stops by itself.</param>
@@ -131,7 +154,7 @@ public sealed class CampaignQuery : PageQuery
 /// <param name="UpdatedAt">When it was last changed.</param>
 public sealed record CampaignView(
     string Id, string Name, string? Description, string TemplateId, int TemplateVersion, CampaignStatus Status, StatusReason? StatusReason,
-    DeliveryMode DeliveryMode, string? Tag, IReadOnlyDictionary<string, RawJson> Variables, string? SenderId,
+    DeliveryMode DeliveryMode, string? Tag, IReadOnlyDictionary<string, RawJson> Variables, string? SenderId, double? RatePerSecond,
     DateTimeOffset? ScheduledAt, string? ScheduleZone, DateTimeOffset? StopAt, DateTimeOffset? StartedAt, DateTimeOffset? CompletedAt, DateTimeOffset? PausedAt,
     TotalsView Totals, ReceiptsView Receipts, double Progress, long? SecondsLeft, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
 
@@ -204,6 +227,9 @@ internal static class TimeRules
 {
     public static void InFuture<T>(this IRuleBuilder<T, DateTimeOffset?> rule, TimeProvider clock) =>
         rule.Must(at => at is null || at > clock.GetUtcNow()).WithMessage("must be in the future");
+
+    public static IRuleBuilderOptions<T, double?> Rate<T>(this IRuleBuilder<T, double?> rule) =>
+        rule.Must(rate => WebhookChannelSettings.FaultInRate(rate) is null).WithMessage((_, rate) => WebhookChannelSettings.FaultInRate(rate)!);
 
     public static IRuleBuilderOptions<T, DateTimeOffset?> After<T>(this IRuleBuilder<T, DateTimeOffset?> rule, Func<T, DateTimeOffset?> start, TimeProvider clock) =>
         rule.Must((body, stop) => stop is null || (stop > clock.GetUtcNow() && (start(body) is not { } at || stop > at))).WithMessage("must be in the future and after the start");

@@ -64,9 +64,16 @@ public sealed class CampaignControl(CampaignsDb db, CampaignLauncher launcher, B
         if (!await ChunkControl.ReopenAsync(db, campaign.Batch, include, channels, ct)) throw new ApiException(Errors.NothingToRetry());
     }, ct);
 
+    public Task<Campaign> LimitAsync(CurrentApp app, string id, double? perSecond, CancellationToken ct) => ChangeAsync(app, id, (campaign, now) =>
+    {
+        campaign.Limit(perSecond, now);
+        return Task.CompletedTask;
+    }, ct);
+
     public Task<Campaign> CancelAsync(CurrentApp app, string id, CancellationToken ct) => ChangeAsync(app, id, async (campaign, now) =>
     {
         var totals = (await BatchTotals.ReadAsync(db.Connection, [campaign.BatchId], ct)).GetValueOrDefault(campaign.BatchId);
+        if (await ChunkControl.IsUnderWayAsync(db, campaign.Batch, ct)) throw new ApiException(Errors.Conflict("Messages are on their way. Try again when they are answered, after at most the time limit of the channel."));
         campaign.Cancel(sentAny: totals is not null && totals.Delivered + totals.Failed + totals.Uncertain > 0, now);
         await ChunkControl.DropAsync(db, campaign.Batch, ct);
     }, ct);

@@ -17,6 +17,7 @@ public sealed class CampaignDraft(CampaignsDb db, CurrentApp app, TimeProvider c
         var version = await db.FindVersionAsync(template, body.TemplateVersion, ct);
         var details = new CampaignDetails(body.Name.Trim(), body.Description, body.DeliveryMode, Text.TrimToNull(body.Tag), body.SenderId?.Trim());
         var campaign = Campaign.Create(details, template, version, ReadVariables(version, body.Variables ?? []), clock.GetUtcNow());
+        campaign.Batch.LimitTo(body.RatePerSecond);
         db.Add(campaign);
         await db.SaveChangesAsync(ct);
         return campaign;
@@ -32,6 +33,7 @@ public sealed class CampaignDraft(CampaignsDb db, CurrentApp app, TimeProvider c
             body.DeliveryMode ?? campaign.DeliveryMode,
             body.Tag.IsGiven ? Text.TrimToNull(body.Tag.Value) : campaign.Tag,
             body.SenderId.IsGiven ? body.SenderId.Value?.Trim() : campaign.SenderId), clock.GetUtcNow());
+        campaign.Batch.LimitTo(body.RatePerSecond.Or(campaign.Batch.RatePerSecond));
         if (body.TemplateId is not null || body.TemplateVersion is not null || body.Variables is not null) await ChangeContentAsync(campaign, body, ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);

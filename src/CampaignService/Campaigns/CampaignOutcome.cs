@@ -28,8 +28,18 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
     public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct)
     {
         var campaign = await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct);
-        campaign.Hold(CodeOf(reason), clock.GetUtcNow());
+        campaign.Hold(CodeOf(reason), clock.GetUtcNow(), reason);
         await db.TellAsync(campaign, ct);
+    }
+
+    public async Task<bool> ReleasedAsync(CampaignsDb db, Batch batch, CancellationToken ct)
+    {
+        var (campaign, now) = (await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct), clock.GetUtcNow());
+        // Past its stopAt somebody is to decide, as with whatever is paused.
+        if (campaign.StatusReason != StatusReasons.ProviderDown || campaign.StopAt <= now) return false;
+        campaign.Resume(now);
+        await db.TellAsync(campaign, ct);
+        return true;
     }
 
     public async Task HoldScheduledAsync(HoldReason reason, CancellationToken ct)
@@ -60,5 +70,10 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         await transaction.CommitAsync(ct);
     }
 
-    private static string CodeOf(HoldReason reason) => reason == HoldReason.Restored ? StatusReasons.Restored : StatusReasons.Late;
+    private static string CodeOf(HoldReason reason) => reason switch
+    {
+        HoldReason.Restored => StatusReasons.Restored,
+        HoldReason.ProviderDown => StatusReasons.ProviderDown,
+        _ => StatusReasons.Late,
+    };
 }

@@ -51,6 +51,11 @@ public sealed class CampaignVerbsController(
     [HttpPost("resume")]
     public Task<One<CampaignView>> Resume(string id, CancellationToken ct) => ViewAsync(control.ResumeAsync(app, id, ct), ct);
 
+    /// <summary>Sets how many messages a second go to external channels, all together, or takes the limit away; in force within a second. Allowed from `draft`, `scheduled`, `sending` and `paused`.</summary>
+    /// <response code="409">`ERR_INVALID_STATE`: it has ended.</response>
+    [HttpPost("limit")]
+    public Task<One<CampaignView>> Limit(string id, LimitCampaign body, CancellationToken ct) => ViewAsync(control.LimitAsync(app, id, body.RatePerSecond, ct), ct);
+
     /// <summary>Ends the campaign early: those who are left are skipped with the reason `stopped`. Allowed from `sending` and `paused`.</summary>
     /// <response code="409">`ERR_INVALID_STATE`: it is neither sending nor paused.</response>
     [HttpPost("stop")]

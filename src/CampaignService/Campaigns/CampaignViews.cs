@@ -39,7 +39,7 @@ public sealed class CampaignViews(CampaignsDb db)
         var progress = totals.Messages == 0 ? (campaign.CompletedAt is null ? 0 : 1) : 1 - ((double)totals.Pending / totals.Messages);
         return new CampaignView(campaign.Id, campaign.Name, campaign.Description, campaign.TemplateSlug, batch.TemplateVersion, campaign.Status,
             campaign.StatusReason is { } code ? new StatusReason(code, StatusReasons.MessageOf(code)) : null,
-            campaign.DeliveryMode, campaign.Tag, VariableValues.ToJson(new VariableSchema(version.Content.VariableSchema), batch.Variables), campaign.SenderId,
+            campaign.DeliveryMode, campaign.Tag, VariableValues.ToJson(new VariableSchema(version.Content.VariableSchema), batch.Variables), campaign.SenderId, batch.RatePerSecond,
             campaign.ScheduledAt, campaign.ScheduleZone, campaign.StopAt, campaign.StartedAt, campaign.CompletedAt, campaign.PausedAt,
             TotalsView.Of(totals, ChannelName.Of(version)), ReceiptsView.Of(receipts), progress,
             campaign.Status == CampaignStatus.Sending && batch.Run == 0 ? totals.SecondsLeft : null,

@@ -1,4 +1,6 @@
+using System.Text.Json;
 using CampaignService.Common;
+using CampaignService.Data;
 using CampaignService.Tenancy;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
@@ -26,6 +28,12 @@ public sealed class Channel
 
     public bool Enabled { get; private set; }
 
+    /// <summary>Nothing for in-app.</summary>
+    public ChannelSettings? Settings { get; private set; }
+
+    /// <summary>The <see cref="ChannelSecrets"/>, sealed.</summary>
+    public byte[]? Sealed { get; private set; }
+
     public DateTimeOffset CreatedAt { get; private set; }
 
     public DateTimeOffset UpdatedAt { get; private set; }
@@ -49,6 +57,31 @@ public sealed class Channel
         UpdatedAt = now;
     }
 
+    /// <summary>Changes the settings of an external channel.</summary>
+    /// <param name="given">Without fault in itself.</param>
+    /// <param name="box">Keeps its secrets.</param>
+    /// <param name="now">The database's time.</param>
+    /// <exception cref="ApiException">400: it takes no settings, lacks a URL, or its credentials would go to another server.</exception>
+    public void Configure(WebhookChannelSettings given, SecretBox box, DateTimeOffset now)
+    {
+        if (Type != ChannelType.Webhook) throw new ApiException(Errors.BadRequest("settings: an in_app channel takes none"));
+        if (given.Url is null && Settings is null) throw new ApiException(Errors.BadRequest("settings.url: is required"));
+        var secrets = Secrets(box);
+        // Who may change the URL may not read the credentials by leading them to a server of their own.
+        if (given.Url is not null && Settings is not null && !given.Headers.IsGiven && secrets.Headers.Count > 0 && OriginOf(given.Url) != OriginOf(Settings.Url))
+        {
+            throw new ApiException(Errors.BadRequest("settings.headers: the url leads to another server; send the headers anew, or null, so that credentials go nowhere by mistake"));
+        }
+        secrets = new ChannelSecrets(given.Headers.IsGiven ? given.Headers.Value ?? [] : secrets.Headers, given.Secret.Or(secrets.SigningSecret));
+        Settings = given.Over(Settings, secrets);
+        Sealed = secrets.IsEmpty ? null : box.Seal(JsonSerializer.Serialize(secrets), Id);
+        UpdatedAt = now;
+    }
+
+    public ChannelSecrets Secrets(SecretBox box) => Sealed is null ? ChannelSecrets.None : JsonSerializer.Deserialize<ChannelSecrets>(box.Open(Sealed, Id))!;
+
+    private static string OriginOf(string url) => new Uri(url).GetLeftPart(UriPartial.Authority);
+
     private sealed class Configuration : IEntityTypeConfiguration<Channel>
     {
         public void Configure(EntityTypeBuilder<Channel> builder)
@@ -59,6 +92,7 @@ public sealed class Channel
             builder.HasIndex(c => new { c.AppNo, c.ChannelId }).IsUnique();
             builder.HasIndex(c => new { c.AppNo, c.Id });
             builder.Property(c => c.Type).HasConversion<short>();
+            builder.Property(c => c.Settings).HasColumnType("jsonb").HasJsonConversion();
             builder.HasOne<App>().WithMany().HasForeignKey(c => c.AppNo).OnDelete(DeleteBehavior.Restrict);
         }
     }

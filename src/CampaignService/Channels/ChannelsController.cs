@@ -4,6 +4,7 @@ using CampaignService.Tenancy;
 using FluentValidation;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 
 namespace CampaignService.Channels;
 
@@ -12,7 +13,8 @@ namespace CampaignService.Channels;
 [Route("api/channels")]
 [Tags("Channels")]
 [AllowScope]
-public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvider clock, ContentChanges changes, Cursors cursors) : ControllerBase
+public sealed class ChannelsController(
+    CampaignsDb db, CurrentApp app, SecretBox box, IOptions<ExternalSettings> external, TimeProvider clock, ContentChanges changes, Cursors cursors) : ControllerBase
 {
     /// <summary>Makes a channel.</summary>
     /// <response code="409">`ERR_CONFLICT`: the app has a channel with that `channelId`.</response>
@@ -21,6 +23,7 @@ public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvi
     public async Task<IActionResult> Create(CreateChannel body, CancellationToken ct)
     {
         var channel = Channel.Create(app.No, body.Name, body.Type, body.ChannelId, body.Enabled, clock.GetUtcNow());
+        await ConfigureAsync(channel, body.Settings, ct);
         if (await db.Channels.AnyAsync(c => c.AppNo == app.No && c.ChannelId == channel.ChannelId, ct))
         {
             throw new ApiException(Errors.Conflict($"This app has a channel '{channel.ChannelId}' already. Give another name or channelId."));
@@ -53,9 +56,19 @@ public sealed class ChannelsController(CampaignsDb db, CurrentApp app, TimeProvi
     {
         var channel = await FindAsync(id, ct);
         channel.Edit(body.Name, body.Enabled, clock.GetUtcNow());
+        await ConfigureAsync(channel, body.Settings, ct);
         await db.SaveChangesAsync(ct);
         changes.Made(app.No);
         return new One<ChannelView>(ChannelView.Of(channel));
+    }
+
+    private async Task ConfigureAsync(Channel channel, WebhookChannelSettings? settings, CancellationToken ct)
+    {
+        if (settings is null) return;
+        channel.Configure(settings, box, clock.GetUtcNow());
+        // Every connection looks the name up and checks again; this is to say so today.
+        var fault = settings.Url is { } url ? await OutboundAddress.FaultInNameAsync(url, external.Value.AllowPrivateNetworks, ct) : null;
+        if (fault is not null) throw new ApiException(Errors.BadRequest($"settings.url: {fault}"));
     }
 
     private async Task<Channel> FindAsync(string id, CancellationToken ct) =>
@@ -83,7 +96,7 @@ public sealed class CreateChannel
     /// <example>App inbox</example>
     public required string Name { get; init; }
 
-    /// <summary>What the channel hands messages to. This version sends by <c>in_app</c>.</summary>
+    /// <summary>What the channel hands messages to. This version sends by <c>in_app</c> and <c>webhook</c>.</summary>
     /// <example>in_app</example>
     public required ChannelType Type { get; init; }
 
@@ -94,13 +107,19 @@ public sealed class CreateChannel
     /// <summary>A channel that is not enabled sends nothing; what it should have sent is reported as skipped.</summary>
     public bool Enabled { get; init; } = true;
 
+    /// <summary>For the type <c>webhook</c>, of which `url` is required; <c>in_app</c> takes none.</summary>
+    public WebhookChannelSettings? Settings { get; init; }
+
     public sealed class Validator : AbstractValidator<CreateChannel>
     {
-        public Validator()
+        public Validator(IOptions<ExternalSettings> external)
         {
             RuleFor(b => b.Name).Name();
             RuleFor(b => b.ChannelId).Slug(Ids.Channel);
-            RuleFor(b => b.Type).Must(t => t is ChannelType.InApp or 0).WithMessage("only in_app can be sent by this version");
+            RuleFor(b => b.Type).Must(t => t is ChannelType.InApp or ChannelType.Webhook or 0).WithMessage("only in_app and webhook can be sent by this version");
+            RuleFor(b => b.Settings).Null().When(b => b.Type == ChannelType.InApp).WithMessage("an in_app channel takes none");
+            RuleFor(b => b.Settings).Must(s => s?.Url is not null).When(b => b.Type == ChannelType.Webhook).WithMessage("is required").OverridePropertyName("settings.url");
+            RuleFor(b => b.Settings).Settings(external.Value);
         }
     }
 }
@@ -114,10 +133,25 @@ public sealed class EditChannel
     /// <summary>Whether it sends.</summary>
     public bool? Enabled { get; init; }
 
+    /// <summary>Settings of a <c>webhook</c>, in force for what is being sent within a second. Members left out stay as they are.</summary>
+    public WebhookChannelSettings? Settings { get; init; }
+
     public sealed class Validator : AbstractValidator<EditChannel>
     {
-        public Validator() => RuleFor(b => b.Name).Name();
+        public Validator(IOptions<ExternalSettings> external)
+        {
+            RuleFor(b => b.Name).Name();
+            RuleFor(b => b.Settings).Settings(external.Value);
+        }
     }
+}
+
+internal static class ChannelChecks
+{
+    public static void Settings<T>(this IRuleBuilderInitial<T, WebhookChannelSettings?> rule, ExternalSettings external) => rule.Custom((settings, context) =>
+    {
+        foreach (var (member, fault) in settings?.Faults(external.AllowPrivateNetworks) ?? []) context.AddFailure($"settings.{member}", fault);
+    });
 }
 
 /// <summary>A channel.</summary>
@@ -126,10 +160,11 @@ public sealed class EditChannel
 /// <param name="Name">For people.</param>
 /// <param name="Type">What it hands messages to.</param>
 /// <param name="Enabled">Whether it sends.</param>
+/// <param name="Settings">Of a <c>webhook</c>; secrets are never told.</param>
 /// <param name="CreatedAt">When it was made.</param>
 /// <param name="UpdatedAt">When it was last changed.</param>
 public sealed record ChannelView(
-    string Id, string ChannelId, string Name, ChannelType Type, bool Enabled, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt)
+    string Id, string ChannelId, string Name, ChannelType Type, bool Enabled, WebhookChannelView? Settings, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt)
 {
-    public static ChannelView Of(Channel c) => new(c.Id, c.ChannelId, c.Name, c.Type, c.Enabled, c.CreatedAt, c.UpdatedAt);
+    public static ChannelView Of(Channel c) => new(c.Id, c.ChannelId, c.Name, c.Type, c.Enabled, WebhookChannelView.Of(c.Settings), c.CreatedAt, c.UpdatedAt);
 }

@@ -101,7 +101,8 @@ public static class JsonFaults
             }
             var before = faults.Count;
             var read = Read(type, member, name, options, faults);
-            if (faults.Count == before && property.Set is { } set) set(result, isOptional ? Activator.CreateInstance(property.PropertyType, read) : read);
+            // Of an object that has faults the rest is kept, so that those are found, too.
+            if ((faults.Count == before || read is not null) && property.Set is { } set) set(result, isOptional ? Activator.CreateInstance(property.PropertyType, read) : read);
         }
         return result;
     }
@@ -130,6 +131,7 @@ public static class JsonFaults
         if (type.IsEnum) return "must be one of " + string.Join(", ", Enum.GetNames(type).Select(JsonNamingPolicy.SnakeCaseLower.ConvertName));
         if (type == typeof(string)) return "must be text";
         if (type == typeof(bool)) return "must be true or false";
+        if (type == typeof(double)) return "must be a number";
         if (type == typeof(DateTimeOffset)) return TimeConverter.Expected;
         if (type.IsPrimitive) return "must be a whole number";
         return options.GetTypeInfo(type).Kind == JsonTypeInfoKind.Enumerable ? "must be an array" : "must be an object";

@@ -42,6 +42,11 @@ public static class Telemetry
         Chunk("closed", 1);
     }
 
+    /// <summary>Messages of one call to a provider.</summary>
+    public static void Sent(string channelType, string status, int count) => Messages.Add(count, new("channel_type", channelType), new("status", status));
+
+    public static void ChunkClosed() => Chunk("closed", 1);
+
     public static void ChunkAbandoned() => Chunk("abandoned", 1);
 
     public static void ChunkGivenBack() => Chunk("given_back", 1);

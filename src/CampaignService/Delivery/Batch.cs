@@ -45,6 +45,12 @@ public sealed class Batch
     /// <summary>When sending last came on, to a few seconds; workers keep it (see <see cref="DeliveryPulse"/>).</summary>
     public DateTimeOffset? ProgressAt { get; private set; }
 
+    /// <summary>While it is paused: why the service itself holds it.</summary>
+    public HoldReason? HeldFor { get; private set; }
+
+    /// <summary>The most messages a second to its external channels, all of them together; null = no limit.</summary>
+    public double? RatePerSecond { get; private set; }
+
     public static Batch Create(BatchKind kind, string ownerId, TemplateVersion template, IReadOnlyDictionary<string, string> variables) => new()
     {
         AppNo = template.AppNo,
@@ -83,7 +89,7 @@ public sealed class Batch
     public void CopyAudience(Batch other)
     {
         Require(BatchState.Draft);
-        (VarNames, Total) = (other.VarNames, other.Total);
+        (VarNames, Total, RatePerSecond) = (other.VarNames, other.Total, other.RatePerSecond);
     }
 
     /// <summary>As many as there were to copy: those who were erased from the other are not among them.</summary>
@@ -99,23 +105,27 @@ public sealed class Batch
         (State, ProgressAt) = (BatchState.Sending, now);
     }
 
-    public void Pause()
+    /// <param name="reason">Why, when it is the service itself that pauses it.</param>
+    public void Pause(HoldReason? reason = null)
     {
         Require(BatchState.Sending);
-        State = BatchState.Paused;
+        (State, HeldFor) = (BatchState.Paused, reason);
     }
+
+    /// <summary>At any time; workers take it over within a second.</summary>
+    public void LimitTo(double? perSecond) => RatePerSecond = perSecond;
 
     public void Resume(DateTimeOffset now)
     {
         Require(BatchState.Paused);
-        (State, ProgressAt) = (BatchState.Sending, now);
+        (State, HeldFor, ProgressAt) = (BatchState.Sending, null, now);
     }
 
     /// <summary>Also from draft: a campaign can be paused before it started, and be stopped then.</summary>
     public void Stop()
     {
         Require(BatchState.Draft, BatchState.Sending, BatchState.Paused);
-        State = BatchState.Stopping;
+        (State, HeldFor) = (BatchState.Stopping, null);
     }
 
     public void End()
@@ -153,6 +163,7 @@ public sealed class Batch
             builder.Property(b => b.Id).ValueGeneratedOnAdd().HasDefaultValueSql("next_id()");
             builder.Property(b => b.Kind).HasConversion<short>();
             builder.Property(b => b.State).HasConversion<short>().IsConcurrencyToken();
+            builder.Property(b => b.HeldFor).HasConversion<short?>();
             builder.Property(b => b.Variables).HasColumnType("jsonb").HasJsonConversion();
             builder.HasIndex(b => b.State).HasFilter($"state IN ({(short)BatchState.Sending}, {(short)BatchState.Stopping})");
             builder.HasOne<App>().WithMany().HasForeignKey(b => b.AppNo).OnDelete(DeleteBehavior.Restrict);

@@ -29,7 +29,8 @@ public static class ChunkControl
         """;
 
     /// <summary>
-    /// Takes every open chunk out of the workers' reach: after the commit no worker begins one, and none that is under way can write.
+    /// Takes every open chunk out of the workers' reach: after the commit no worker begins one, and none that is under way can write; but those
+    /// whose messages are on their way to a provider are left to their workers, who read the batch's state and give them back.
     /// In two passes, because workers lock rows all the time: the first takes what is free and so leaves them nothing to claim, the second
     /// waits for the few chunks that are being finished. One statement alone would meet the next locked row again and again.
     /// </summary>
@@ -37,12 +38,10 @@ public static class ChunkControl
     {
         // chunks_open. A revoked lease counts for nothing: its start was no death.
         const string hold = "UPDATE chunks SET state = 3, lease_token = NULL, lease_until = NULL, starts = CASE WHEN state = 2 THEN 0 ELSE starts END ";
-        await ExecuteAsync(db, hold + """
-            WHERE (batch_id, no, channel_no) IN (
-              SELECT batch_id, no, channel_no FROM chunks WHERE batch_id = $1 AND state IN (1, 2, 5) FOR UPDATE SKIP LOCKED)
-            """, ct, batch.Id);
+        const string which = "batch_id = $1 AND state IN (1, 2, 5) AND (state <> 2 OR lane <= 1)";
+        await ExecuteAsync(db, hold + $"WHERE (batch_id, no, channel_no) IN (SELECT batch_id, no, channel_no FROM chunks WHERE {which} FOR UPDATE SKIP LOCKED)", ct, batch.Id);
         await ExecuteAsync(db, "SET LOCAL lock_timeout = '10s'", ct);
-        await ExecuteAsync(db, hold + "WHERE batch_id = $1 AND state IN (1, 2, 5)", ct, batch.Id);
+        await ExecuteAsync(db, hold + $"WHERE {which}", ct, batch.Id);
     }
 
     /// <summary>held -> ready, or waiting if it waited for its time.</summary>
@@ -74,6 +73,10 @@ public static class ChunkControl
               FROM open c
               WHERE e.batch_id = $1 AND e.channel_no = c.channel_no AND e.user_id >= c.first_user AND e.user_id <= c.last_user AND {Reopened}
               RETURNING c.no, c.channel_no),
+            settled AS ( -- What may have been handed over stays so; nobody sends it again by itself.
+              UPDATE recipient_exceptions e SET next_attempt_at = NULL FROM open c
+              WHERE e.batch_id = $1 AND e.channel_no = c.channel_no AND e.user_id >= c.first_user AND e.user_id <= c.last_user
+                AND e.status = 5 AND e.next_attempt_at IS NOT NULL AND NOT {Reopened}),
             named AS (SELECT no, channel_no, count(*)::int AS n FROM reopened GROUP BY 1, 2),
             rest AS (
               SELECT open.no, open.channel_no, n - delivered - failed - skipped - uncertain AS pending,
@@ -121,6 +124,14 @@ public static class ChunkControl
             FROM ({Turns($"p.state = 4 AND NOT {ErasedRecipient.Owns("p")} AND p.channel_no = ANY($4) AND ((3 = ANY($3) AND p.failed > 0) OR (4 = ANY($3) AND p.skipped > 0) OR (5 = ANY($3) AND p.uncertain > 0))")}) AS t
             WHERE c.batch_id = $1 AND c.no = t.no AND c.channel_no = t.channel_no
             """, ct, batch.Id, batch.Run, statuses.Select(s => (short)s).ToArray(), channels) > 0;
+    }
+
+    /// <summary>Whether messages of the batch are on their way to a provider.</summary>
+    public static async Task<bool> IsUnderWayAsync(CampaignsDb db, Batch batch, CancellationToken ct)
+    {
+        // chunks_open
+        await using var command = new NpgsqlCommand("SELECT EXISTS (SELECT 1 FROM chunks WHERE batch_id = $1 AND state = 2 AND lane > 1)", db.Connection) { Parameters = { new() { Value = batch.Id } } };
+        return (bool)(await command.ExecuteScalarAsync(ct))!;
     }
 
     /// <summary>Takes the cut back, and what was noted of people who could not be sent to: nothing was sent, and everybody is as pending as in a draft.</summary>

@@ -4,12 +4,15 @@ using Npgsql;
 
 namespace CampaignService.Delivery;
 
-/// <summary>The order in which workers look for work: direct before bulk.</summary>
+/// <summary>The order in which workers look for work: direct before bulk. In the external ones each channel has its own line.</summary>
 public static class Lanes
 {
-    public const short InAppDirect = 0, InAppBulk = 1;
+    public const short InAppDirect = 0, InAppBulk = 1, ExternalDirect = 2, ExternalBulk = 3;
 
     public static readonly short[] InOrder = [InAppDirect, InAppBulk];
+
+    public static short Of(ChannelType type, bool direct) =>
+        type == ChannelType.InApp ? (direct ? InAppDirect : InAppBulk) : direct ? ExternalDirect : ExternalBulk;
 }
 
 /// <summary>Cuts a batch into chunks when its sending starts: the same ranges for every channel, from the recipients' key alone.</summary>
@@ -17,6 +20,9 @@ public static class ChunkPlanner
 {
     /// <summary>Recipients in a chunk. Smaller ones cost commits, larger ones memory and time until a pause holds; 2,000 is the knee. At most 2,048, the size of a block of ids.</summary>
     public const int ChunkSize = 2000;
+
+    /// <summary>The same when any of the channels is external: what a worker holds while it waits for providers.</summary>
+    public const int ExternalChunkSize = 500;
 
     /// <summary>
     /// Runs in the caller's transaction with the batch row locked. What goes to a channel that is not enabled is skipped here and now,
@@ -44,7 +50,7 @@ public static class ChunkPlanner
                 ELSE (SELECT user_id FROM recipients WHERE batch_id = $1 AND user_id < next_user ORDER BY user_id DESC LIMIT 1) END AS last_user
               FROM bordered)
             INSERT INTO chunks (batch_id, no, channel_no, app_no, lane, turn, n, first_user, last_user, state, rest, rest_reason, rest_n, skipped, done_at)
-            SELECT $1, range.no, channel.no, $2, $3, base.turn + range.no, range.n, range.first_user, range.last_user,
+            SELECT $1, range.no, channel.no, $2, channel.lane, base.turn + range.no, range.n, range.first_user, range.last_user,
               CASE WHEN channel.enabled THEN 1 ELSE 4 END,
               CASE WHEN channel.enabled THEN NULL ELSE 4 END,
               CASE WHEN channel.enabled THEN NULL ELSE 'channel_disabled' END,
@@ -52,13 +58,13 @@ public static class ChunkPlanner
               CASE WHEN channel.enabled THEN 0 ELSE range.n END,
               CASE WHEN channel.enabled THEN NULL ELSE clock_timestamp() END
             FROM range
-            CROSS JOIN unnest($5, $6) AS channel (no, enabled)
-            CROSS JOIN (SELECT coalesce(min(turn), 0) AS turn FROM chunks WHERE state = 1 AND lane = $3 AND app_no = $2) AS base -- chunks_ready
+            CROSS JOIN unnest($5, $6, $3) AS channel (no, enabled, lane)
+            CROSS JOIN LATERAL (SELECT coalesce(min(turn), 0) AS turn FROM chunks WHERE state = 1 AND lane = channel.lane AND app_no = $2) AS base -- chunks_ready
             """, db.Connection);
         command.Parameters.Add(new() { Value = batch.Id });
         command.Parameters.Add(new() { Value = batch.AppNo });
-        command.Parameters.Add(new() { Value = direct ? Lanes.InAppDirect : Lanes.InAppBulk });
-        command.Parameters.Add(new() { Value = ChunkSize });
+        command.Parameters.Add(new() { Value = channels.Select(c => Lanes.Of(c.Type, direct)).ToArray() });
+        command.Parameters.Add(new() { Value = channels.Any(c => c.Type != ChannelType.InApp) ? ExternalChunkSize : ChunkSize });
         command.Parameters.Add(new() { Value = channels.Select(c => c.No).ToArray() });
         command.Parameters.Add(new() { Value = channels.Select(c => c.Enabled).ToArray() });
         command.Parameters.Add(new() { Value = batch.Total });

@@ -102,6 +102,21 @@ public sealed class ChunkQueue([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
             reader.GetString(4), reader.GetString(5), reader.GetBoolean(6), reader.GetInt16(7), reader.GetBoolean(8), token)
         : null;
 
+    /// <summary>Leases the in-app chunks of a batch to whoever makes it, in the same transaction: nobody else can take them before.</summary>
+    public static async Task<List<ChunkClaim>> TakeInAppAsync(NpgsqlConnection connection, long batchId, CancellationToken ct)
+    {
+        var token = Guid.NewGuid();
+        // chunks' key
+        await using var command = new NpgsqlCommand("""
+            UPDATE chunks SET state = 2, lease_token = $1, lease_until = clock_timestamp() + interval '15 seconds', starts = 1 WHERE batch_id = $2 AND state = 1 AND lane <= 1
+            RETURNING batch_id, no, channel_no, app_no, first_user, last_user, false, 0::smallint, true
+            """, connection) { Parameters = { new() { Value = token }, new() { Value = batchId } } };
+        var claims = new List<ChunkClaim>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await ReadClaimAsync(reader, token, ct) is { } claim) claims.Add(claim);
+        return claims;
+    }
+
     private static short[] Twice(IEnumerable<short> lanes) => [.. lanes.SelectMany(lane => new[] { lane, lane })];
 
     private static void AddKey(NpgsqlParameterCollection parameters, ChunkClaim chunk)

@@ -17,8 +17,8 @@ public static class DeliveryPool
         ServerLimits.AddTo(settings, idleInTransaction: TimeSpan.FromSeconds(10));
         settings.Options += " -c lock_timeout=10s";
         settings.CommandTimeout = 0;
-        // One for each loop; the sweep, the pulse, and what a failed turn gives back, take turns at the others.
-        settings.MaxPoolSize = loops + 4;
+        // One for each loop; the sweep, the pulse, and what a failed turn gives back, take turns at four others; results of external sending at four more.
+        settings.MaxPoolSize = loops + 8;
         settings.MinPoolSize = 0;
         // A chunk's recipients come in a few reads instead of twenty, each of which costs a change of thread.
         settings.ReadBufferSize = 128 * 1024;

@@ -1,7 +1,5 @@
 using System.Collections.Concurrent;
-using CampaignService.Data;
 using CampaignService.Scheduling;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -14,7 +12,7 @@ namespace CampaignService.Delivery;
 /// finds the pulse still stopped and does it again.
 /// </summary>
 public sealed class DeliveryPulse(
-    [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, IServiceScopeFactory scopes, IOptions<SchedulingSettings> settings, TimeProvider clock, ILogger<DeliveryPulse> log)
+    [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchHold hold, IServiceScopeFactory scopes, IOptions<SchedulingSettings> settings, TimeProvider clock, ILogger<DeliveryPulse> log)
 {
     /// <summary>How often a worker beats at most. A claim takes a pulse of up to 30 s for fresh.</summary>
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
@@ -85,40 +83,11 @@ public sealed class DeliveryPulse(
             {
                 while (await reader.ReadAsync(ct)) found.Add(reader.GetInt64(0));
             }
-            foreach (var batchId in found) await TryHoldAsync(batchId, restored ? HoldReason.Restored : HoldReason.Late, ct);
+            foreach (var batchId in found) await hold.TryHoldAsync(batchId, restored ? HoldReason.Restored : HoldReason.Late, ct);
         }
         await using var beat = new NpgsqlCommand($"UPDATE delivery_pulse SET at = clock_timestamp(), (system_identifier, database_oid, timeline) = ({Identity})", connection);
         await beat.ExecuteNonQueryAsync(ct);
         await transaction.CommitAsync(ct);
-    }
-
-    /// <summary>One that cannot be held, because a request is working on it, must not keep all others from being delivered; it is met again.</summary>
-    private async Task TryHoldAsync(long batchId, HoldReason reason, CancellationToken ct)
-    {
-        try
-        {
-            await HoldAsync(batchId, reason, ct);
-        }
-        catch (Exception e) when (e.GetBaseException() is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable })
-        {
-            log.LogWarning("Batch {Batch} should be paused as {Reason}, but another request is working on it", batchId, reason);
-        }
-    }
-
-    /// <summary>sending -> paused. Each in a transaction of its own, on another connection than the one that guards the pulse.</summary>
-    private async Task HoldAsync(long batchId, HoldReason reason, CancellationToken ct)
-    {
-        await using var scope = scopes.CreateAsyncScope();
-        var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
-        await using var transaction = await db.Database.BeginTransactionAsync(ct);
-        await db.Database.ExecuteSqlAsync($"SET LOCAL lock_timeout = '2s'", ct);
-        var batch = await db.Batches.FromSql($"SELECT * FROM batches WHERE id = {batchId} AND state = {(short)BatchState.Sending} FOR NO KEY UPDATE").FirstOrDefaultAsync(ct);
-        if (batch is null) return;
-        await scope.ServiceProvider.GetServices<IBatchOwner>().Single(o => o.Kind == batch.Kind).HeldAsync(db, batch, reason, ct);
-        await db.SaveChangesAsync(ct);
-        await ChunkControl.HoldAsync(db, batch, ct);
-        await transaction.CommitAsync(ct);
-        log.LogWarning("Batch {Batch} is paused: {Reason}", batchId, reason);
     }
 
     private async Task StoreProgressAsync(CancellationToken ct)
@@ -142,4 +111,7 @@ public enum HoldReason
 
     /// <summary>In a restored copy of a database.</summary>
     Restored,
+
+    /// <summary>A provider it goes to takes nothing; it goes on by itself.</summary>
+    ProviderDown,
 }

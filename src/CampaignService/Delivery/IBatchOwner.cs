@@ -13,6 +13,10 @@ public interface IBatchOwner
     /// <summary>The batch was sending and must not go on by itself: the owner pauses itself and the batch. Runs with the batch row locked; the caller saves, holds the chunks and commits.</summary>
     Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct);
 
+    /// <summary>What the batch was held for has passed: the owner goes on, and the batch, if that still is why they stand. Runs with the batch row locked; the caller saves, releases the chunks and commits.</summary>
+    /// <returns>Whether it goes on.</returns>
+    Task<bool> ReleasedAsync(CampaignsDb db, Batch batch, CancellationToken ct);
+
     /// <summary>Whatever waits for its time must not start by itself. In transactions of its own.</summary>
     Task HoldScheduledAsync(HoldReason reason, CancellationToken ct);
 }

@@ -4,7 +4,7 @@ using Npgsql;
 namespace CampaignService.Delivery;
 
 /// <summary>
-/// Takes over chunks whose worker died: its lease ran out and nobody holds the row. A chunk that did so three times without a result in
+/// Takes over in-app chunks whose worker died: its lease ran out and nobody holds the row. A chunk that did so three times without a result in
 /// between is set aside as failed with the reason <c>worker_died</c>, so that one poisonous chunk cannot hold up its campaign, or the
 /// workers, for ever. The third time it ran alone in its process (see <see cref="SingleFile"/>), so no innocent is taken for it. A lease is
 /// not renewed in between: from its first statement on the worker's transaction holds the row, and with it the chunk.
@@ -23,7 +23,7 @@ public sealed class LeaseRescuer([FromKeyedServices(DeliveryPool.Key)] NpgsqlDat
         await using (var command = new NpgsqlCommand("""
             UPDATE chunks SET lease_token = NULL, lease_until = NULL, state = CASE WHEN starts < $1 THEN 1 ELSE 3 END
             WHERE (batch_id, no, channel_no) IN (
-              SELECT batch_id, no, channel_no FROM chunks WHERE state = 2 AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
+              SELECT batch_id, no, channel_no FROM chunks WHERE state = 2 AND lane <= 1 AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
             RETURNING batch_id, no, channel_no, starts
             """, connection) { Parameters = { new() { Value = MaxStarts } } })
         await using (var reader = await command.ExecuteReaderAsync(ct))

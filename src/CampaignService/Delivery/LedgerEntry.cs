@@ -16,7 +16,7 @@ public sealed record LedgerMessage(int ChannelNo, MessageStatus Status, string? 
 /// <summary>What a chunk's row says about those of its recipients for whom no exception stands.</summary>
 internal sealed record LedgerChunk(
     int No, int ChannelNo, string FirstUser, string LastUser, int N, MessageStatus? Base, MessageStatus? Rest, string? RestReason,
-    int Delivered, int Failed, int Skipped, int Uncertain, short FailedFrom, short SkippedFrom, short UncertainFrom, DateTimeOffset? DoneAt)
+    int Delivered, int Failed, int Skipped, int Uncertain, short FailedFrom, short SkippedFrom, short UncertainFrom, DateTimeOffset? DoneAt, byte[]? Results = null)
 {
     public int CountOf(MessageStatus status) => status switch
     {
@@ -28,10 +28,12 @@ internal sealed record LedgerChunk(
     };
 
     /// <summary>
-    /// The rule that gives every message its status: its exception, which is pending if a later pass took it up again; else what the chunk
-    /// says of all, else what it says of the rest; else it is pending.
+    /// The rule that gives every message its status: its exception, which is pending if a later pass took it up again; else its result, where
+    /// there are results by place; else what the chunk says of all, else what it says of the rest; else it is pending.
     /// </summary>
-    public LedgerMessage Fold(LedgerException? exception)
+    /// <param name="exception">What is noted of the person.</param>
+    /// <param name="place">The person's place in the chunk, where it has results.</param>
+    public LedgerMessage Fold(LedgerException? exception, int place = -1)
     {
         if (exception is not null && exception.Run >= ReopenedFrom(exception.Status))
         {
@@ -39,6 +41,7 @@ internal sealed record LedgerChunk(
             return new LedgerMessage(ChannelNo, status, exception.Reason, exception.Detail, exception.Attempts, exception.At);
         }
         if (exception is not null) return new LedgerMessage(ChannelNo, MessageStatus.Pending, null, null, exception.Attempts, null);
+        if (Results is not null && place >= 0 && place < Results.Length && Results[place] == External.ChunkPass.Delivered) return new LedgerMessage(ChannelNo, MessageStatus.Delivered, null, null, 1, DoneAt);
         if (Base is { } all) return new LedgerMessage(ChannelNo, all, null, null, all == MessageStatus.Delivered ? 1 : 0, DoneAt);
         return Rest is { } rest
             ? new LedgerMessage(ChannelNo, rest, RestReason, null, 0, DoneAt)

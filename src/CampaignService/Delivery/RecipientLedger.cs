@@ -56,6 +56,7 @@ public sealed class RecipientLedger(NpgsqlConnection connection, long batchId, I
     private async Task<List<LedgerEntry>> RangeAsync(
         IReadOnlyList<LedgerChunk> chunks, LedgerFilter filter, string? from, string? after, int limit, CancellationToken ct)
     {
+        var places = chunks.Any(c => c.Results is not null) ? await PlacesAsync(chunks[0], ct) : [];
         // recipients' key; recipient_exceptions' key
         await using var command = new NpgsqlCommand("""
             SELECT r.user_id, r.vars, e.channel_no, e.status, e.reason, e.detail, e.attempts, e.run, e.at
@@ -94,9 +95,23 @@ public sealed class RecipientLedger(NpgsqlConnection connection, long batchId, I
 
         void Finish((string UserId, string?[] Vars) person)
         {
-            entries.Add(new LedgerEntry(person.UserId, person.Vars, [.. chunks.Select(c => c.Fold(exceptions.GetValueOrDefault(c.ChannelNo)))]));
+            entries.Add(new LedgerEntry(person.UserId, person.Vars, [.. chunks.Select(c => c.Fold(exceptions.GetValueOrDefault(c.ChannelNo), places.GetValueOrDefault(person.UserId, -1)))]));
             exceptions.Clear();
         }
+    }
+
+    /// <summary>The places of the people in a chunk of which results are being taken: a few hundred.</summary>
+    private async Task<Dictionary<string, int>> PlacesAsync(LedgerChunk chunk, CancellationToken ct)
+    {
+        // recipients' key
+        await using var command = new NpgsqlCommand("SELECT user_id FROM recipients WHERE batch_id = $1 AND user_id >= $2 AND user_id <= $3 ORDER BY user_id", connection)
+        {
+            Parameters = { new() { Value = batchId }, new() { Value = chunk.FirstUser }, new() { Value = chunk.LastUser } },
+        };
+        var places = new Dictionary<string, int>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) places.Add(reader.GetString(0), places.Count);
+        return places;
     }
 
     private static LedgerException ExceptionOf(NpgsqlDataReader reader) => new(reader.GetInt16(3),
@@ -108,7 +123,7 @@ public sealed class RecipientLedger(NpgsqlConnection connection, long batchId, I
         // chunks' key: the rows of one batch, at most a few hundred
         await using var command = new NpgsqlCommand($"""
             SELECT no, channel_no, first_user, last_user, n, base, rest, rest_reason, delivered, failed, skipped, uncertain,
-              failed_from, skipped_from, uncertain_from, done_at
+              failed_from, skipped_from, uncertain_from, done_at, results
             FROM chunks WHERE batch_id = $1 AND {where} ORDER BY first_user, no, channel_no -- those of erased people have the highest number and come first
             """, connection) { Parameters = { new() { Value = batchId }, new() { Value = user } } };
         var chunks = new List<LedgerChunk>();
@@ -118,7 +133,8 @@ public sealed class RecipientLedger(NpgsqlConnection connection, long batchId, I
             chunks.Add(new LedgerChunk(reader.GetInt32(0), reader.GetInt32(1), reader.GetString(2), reader.GetString(3), reader.GetInt32(4),
                 StatusAt(reader, 5), StatusAt(reader, 6), reader.IsDBNull(7) ? null : reader.GetString(7),
                 reader.GetInt32(8), reader.GetInt32(9), reader.GetInt32(10), reader.GetInt32(11),
-                reader.GetInt16(12), reader.GetInt16(13), reader.GetInt16(14), reader.IsDBNull(15) ? null : reader.GetFieldValue<DateTimeOffset>(15)));
+                reader.GetInt16(12), reader.GetInt16(13), reader.GetInt16(14), reader.IsDBNull(15) ? null : reader.GetFieldValue<DateTimeOffset>(15),
+                reader.IsDBNull(16) ? null : reader.GetFieldValue<byte[]>(16)));
         }
         return chunks;
     }

@@ -12,8 +12,11 @@ namespace CampaignService.Delivery;
 /// The rows of ledgers that are about one person: batch by batch, each in its own transaction behind the lock of the batch's row. What was
 /// sent by then is told as sent, and nothing is sent after it.
 /// </summary>
-public sealed class RecipientRecords(CampaignsDb db, NpgsqlDataSource source, WorkSignal signal) : IPersonalData
+public sealed class RecipientRecords(CampaignsDb db, NpgsqlDataSource source, WorkSignal signal, TimeProvider clock) : IPersonalData
 {
+    /// <summary>How long an erasure waits for messages that are on their way, and how often it looks.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15), Look = TimeSpan.FromMilliseconds(100);
+
     public string Kind => "ledgerRows";
 
     public async ValueTask<long> EraseAsync(Person person, CancellationToken ct)
@@ -38,6 +41,18 @@ public sealed class RecipientRecords(CampaignsDb db, NpgsqlDataSource source, Wo
     }
 
     private async Task<bool> EraseAsync(long batchId, string userId, CancellationToken ct)
+    {
+        for (var start = clock.GetTimestamp(); ;)
+        {
+            var result = await TryEraseAsync(batchId, userId, ct);
+            if (result != ErasureResult.UnderWay) return result == ErasureResult.Done;
+            if (clock.GetElapsedTime(start) > Patience) throw new ApiException(Errors.Conflict("Messages are on their way to this person or to others beside them. Try again shortly; what was erased by now is erased."));
+            signal.Wake();
+            await Task.Delay(Look, clock, ct);
+        }
+    }
+
+    private async Task<ErasureResult> TryEraseAsync(long batchId, string userId, CancellationToken ct)
     {
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);

@@ -1,8 +1,10 @@
 using CampaignService.Analytics;
 using CampaignService.Campaigns;
 using CampaignService.Channels;
+using CampaignService.Channels.Webhook;
 using CampaignService.Data;
 using CampaignService.Delivery;
+using CampaignService.Delivery.External;
 using CampaignService.Feed;
 using CampaignService.Notifications;
 using CampaignService.Scheduling;
@@ -27,7 +29,7 @@ public static class Modules
         services.AddSingleton<UserPresence>().AddHostedService(provider => provider.GetRequiredService<UserPresence>());
         // In this order people are erased: when a feed is, nothing can come into it any more.
         services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
-        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
+        services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, GoneAddresses>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
         // What they did in their feed is told no more when nothing of it is left.
         services.AddScoped<IPersonalData, EventRecords>();
 
@@ -55,6 +57,10 @@ public static class Modules
         services.AddSingleton<BatchSources>().AddSingleton<IFeedSources>(provider => provider.GetRequiredService<BatchSources>());
         services.AddSingleton<ChunkQueue>().AddSingleton<ChunkProcessor>().AddSingleton<BatchFinisher>().AddSingleton<LeaseRescuer>();
         services.AddSingleton<DeliveryPulse>().AddSingleton<WorkSignal>().AddSingleton<DeliveryWorker>();
+        services.AddOptions<ExternalSettings>().BindConfiguration("Channels").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<IChannel, WebhookChannel>().AddSingleton(provider => new MessageIds(provider.GetRequiredService<LoadedSecrets>().Messages));
+        services.AddSingleton<BatchHold>().AddSingleton<ExternalWorker>();
+        if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<ExternalWorker>());
         services.AddSingleton(new Notices<WorkSignal>.Listening(roles.Worker)).AddHostedService<Notices<WorkSignal>>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 

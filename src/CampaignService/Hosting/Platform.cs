@@ -164,8 +164,12 @@ public sealed class LoadedSecrets(NpgsqlDataSource source)
     /// <summary>Seals what callers entrust to us when no key is set for that, and opens what it sealed before one was.</summary>
     public byte[] Sealing { get; private set; } = [];
 
+    /// <summary>Makes the ids of messages to providers.</summary>
+    public byte[] Messages { get; private set; } = [];
+
     public async Task LoadAsync(CancellationToken ct)
     {
+        Messages = await SharedSecrets.GetOrMakeAsync(source, "message ids", ct);
         Cursors = await SharedSecrets.GetOrMakeAsync(source, "cursors", ct);
         UserTokens = await SharedSecrets.GetOrMakeAsync(source, "user tokens", ct);
         Sealing = await SharedSecrets.GetOrMakeAsync(source, "sealing", ct);

@@ -55,12 +55,15 @@ public sealed class Notification
 
     public string PublicId => Ids.FromNumber(Ids.Notification, Id);
 
-    /// <summary>One to many, with the id of its batch.</summary>
-    public static Notification Queue(Batch batch, string templateSlug, string? tag, int receivers, int duplicates, DateTimeOffset now) => new()
+    /// <summary>Whether its ledger is that of a batch with the same id: it went to many, or also to servers of others.</summary>
+    public bool HasBatch => UserIds.Length == 0;
+
+    /// <summary>One with the id of its batch.</summary>
+    public static Notification Queue(Batch batch, NotificationMode mode, string templateSlug, string? tag, int receivers, int duplicates, DateTimeOffset now) => new()
     {
         AppNo = batch.AppNo,
         Id = batch.Id,
-        Mode = NotificationMode.Batch,
+        Mode = mode,
         Status = NotificationStatus.Sending,
         TemplateId = batch.TemplateId,
         TemplateVersion = batch.TemplateVersion,
@@ -113,7 +116,7 @@ public sealed class Notification
             builder.Property(n => n.Id).ValueGeneratedNever();
             builder.Property(n => n.Mode).HasConversion<short>();
             builder.Property(n => n.Status).HasConversion<short>().IsConcurrencyToken();
-            builder.Ignore(n => n.PublicId);
+            builder.Ignore(n => n.PublicId).Ignore(n => n.HasBatch);
             // For lists by status and by tag. Nearly all are completed, and found at once without one; a send that is, and has no tag, writes neither.
             builder.HasIndex(n => new { n.AppNo, n.Status, n.Id }).HasFilter($"status <> {(short)NotificationStatus.Completed}");
             builder.HasIndex(n => new { n.AppNo, n.Tag, n.Id }).HasFilter("tag IS NOT NULL");

@@ -11,7 +11,7 @@ public sealed class NotificationLedger(CampaignsDb db)
 {
     /// <returns>In order of user id, behind <paramref name="after"/>; of few all that are left.</returns>
     public Task<List<RecipientView>> TakeAsync(Notification notification, RecipientQuery query, string? after, int count, CancellationToken ct) =>
-        notification.Mode == NotificationMode.Batch ? OfManyAsync(notification, query, after, count, ct) : OfFewAsync(notification, query, after, ct);
+        notification.HasBatch ? OfManyAsync(notification, query, after, count, ct) : OfFewAsync(notification, query, after, ct);
 
     private async Task<List<RecipientView>> OfManyAsync(Notification notification, RecipientQuery query, string? after, int count, CancellationToken ct)
     {

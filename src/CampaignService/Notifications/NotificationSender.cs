@@ -17,9 +17,10 @@ public sealed class NotificationSender(CurrentApp app, SendableTemplates templat
     {
         var template = await templates.FindAsync(app, body.TemplateId, body.TemplateVersion, ct);
         var audience = Read(body, template.Schema);
+        var mode = audience.UserIds.Count > SendNotification.MaxRealtime ? NotificationMode.Batch : NotificationMode.Realtime;
+        if (mode == NotificationMode.Realtime) RequireValues(template, audience);
         // Asked for only here: it comes with a DbContext, which sending to few has no use for.
-        if (audience.UserIds.Count > SendNotification.MaxRealtime) return await services.GetRequiredService<NotificationQueue>().AddAsync(template, Text.TrimToNull(body.Tag), audience, request, ct);
-        RequireValues(template, audience);
+        if (mode == NotificationMode.Batch || template.GoesOut) return await services.GetRequiredService<NotificationQueue>().AddAsync(template, Text.TrimToNull(body.Tag), audience, mode, request, ct);
         return await writer.WriteAsync(new PendingNotification(template, Text.TrimToNull(body.Tag), audience.UserIds, audience.Values, audience.Duplicates, request,
             id => Bytes(new SentNotification(Ids.FromNumber(Ids.Notification, id), ChannelsOf(template), NotificationMode.Realtime, audience.Duplicates))), ct);
     }

@@ -18,7 +18,7 @@ public sealed class NotificationSources(IServiceScopeFactory scopes) : IFeedSour
     {
         await using var scope = scopes.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
-        var rows = await db.Notifications.AsNoTracking().Where(n => n.AppNo == appNo && ids.Contains(n.Id) && n.Mode == NotificationMode.Realtime)
+        var rows = await db.Notifications.AsNoTracking().Where(n => n.AppNo == appNo && ids.Contains(n.Id) && n.UserIds.Length > 0)
             .Select(n => new { n.Id, n.TemplateId, n.TemplateVersion }).ToListAsync(ct);
         var found = new Dictionary<long, FeedSource>();
         foreach (var row in rows)

@@ -19,7 +19,7 @@ public sealed class NotificationViews(CampaignsDb db)
         await db.Database.OpenConnectionAsync(ct);
         try
         {
-            var totals = await BatchTotals.ReadAsync(db.Connection, [.. notifications.Where(n => n.Mode == NotificationMode.Batch).Select(n => n.Id)], ct);
+            var totals = await BatchTotals.ReadAsync(db.Connection, [.. notifications.Where(n => n.HasBatch).Select(n => n.Id)], ct);
             var receipts = await FeedReceipts.ReadAsync(db.Connection, ids, ct);
             return [.. notifications.Select(n => Of(n, versions[(n.TemplateId, n.TemplateVersion)], totals.GetValueOrDefault(n.Id), receipts.GetValueOrDefault(n.Id)))];
         }

@@ -12,7 +12,11 @@ namespace CampaignService.Templates;
 /// <param name="Slug">The template's <c>templateId</c>.</param>
 /// <param name="Schema">Its variables.</param>
 /// <param name="Channels">Its channels, the disabled ones too; at least one is enabled.</param>
-public sealed record SendableTemplate(TemplateVersion Version, string Slug, VariableSchema Schema, IReadOnlyList<SendableChannel> Channels);
+public sealed record SendableTemplate(TemplateVersion Version, string Slug, VariableSchema Schema, IReadOnlyList<SendableChannel> Channels)
+{
+    /// <summary>Whether it also goes to servers of others.</summary>
+    public bool GoesOut { get; } = Channels.Any(c => c.Channel.Enabled && c.Channel.Type != ChannelType.InApp);
+}
 
 /// <summary>What a template version says by one channel.</summary>
 /// <param name="Channel">The channel.</param>

@@ -40,7 +40,7 @@ public sealed class Recount(AnalyticsService service)
             WITH source AS (
               SELECT b.id, b.app_no, c.id AS campaign, b.template_id, coalesce(c.tag, n.tag, '') AS tag
               FROM batches b LEFT JOIN campaigns c ON c.batch_id = b.id LEFT JOIN notifications n ON n.id = b.id
-              UNION ALL SELECT id, app_no, NULL, template_id, coalesce(tag, '') FROM notifications WHERE mode = 1),
+              UNION ALL SELECT id, app_no, NULL, template_id, coalesce(tag, '') FROM notifications WHERE user_ids <> '{}'),
             item AS (SELECT * FROM feed_items UNION ALL SELECT * FROM gone),
             fact AS (
               SELECT batch_id AS source, channel_no, 'messages' AS metric, '' AS topic, cut_at AS at, n::bigint, NULL::text AS person FROM chunks
@@ -52,7 +52,7 @@ public sealed class Recount(AnalyticsService service)
                 FROM notifications n JOIN template_versions v ON v.template_id = n.template_id AND v.version = n.template_version
                 CROSS JOIN json_array_elements(v.content -> 'channels') c
                 CROSS JOIN LATERAL (VALUES ('messages'), (CASE WHEN (c ->> 'channelNo')::int = ANY(n.channel_nos) THEN 'delivered' ELSE 'skipped' END)) AS m (metric)
-                WHERE n.mode = 1
+                WHERE n.user_ids <> '{}'
               UNION ALL SELECT source_id, channel_no, 'received', '', delivered_at, 1, user_id FROM item WHERE delivered_at IS NOT NULL
               UNION ALL SELECT source_id, channel_no, 'read', '', read_at, 1, user_id FROM item WHERE read_at IS NOT NULL
               UNION ALL SELECT source_id, channel_no, 'engaged', '', engaged_at, 1, user_id FROM item WHERE engaged_at IS NOT NULL

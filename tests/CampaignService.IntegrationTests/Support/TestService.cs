@@ -1,4 +1,5 @@
 using CampaignService.Delivery;
+using CampaignService.Delivery.External;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Mvc.Testing;
 using Microsoft.Extensions.DependencyInjection;
@@ -69,6 +70,7 @@ public class TestService : IAsyncLifetime
         var worker = Services.GetRequiredService<DeliveryWorker>();
         await worker.DeliverAllAsync(CancellationToken.None);
         await worker.SweepAsync(CancellationToken.None);
+        await Services.GetRequiredService<ExternalWorker>().DrainAsync(CancellationToken.None);
     }
 
     public async Task<T> ScalarAsync<T>(string sql, params object[] parameters)

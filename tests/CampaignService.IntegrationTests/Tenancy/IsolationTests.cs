@@ -13,6 +13,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
     {
         ["POST /api/campaigns/{id}/recipients"] = new { userIds = new[] { "ann" } },
         ["POST /api/campaigns/{id}/schedule"] = new { scheduledAt = "2999-01-01T00:00:00Z" },
+        ["POST /api/campaigns/{id}/limit"] = new { ratePerSecond = 5 },
         ["POST /api/campaigns/{id}/test-send"] = new { userIds = new[] { "ann" } },
         ["POST /api/notification-feed/{id}/engagement"] = new { topic = "opened" },
         ["POST /api/webhooks/{id}/replay"] = new { from = 0, to = 1 },

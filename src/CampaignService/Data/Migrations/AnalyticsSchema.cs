@@ -130,13 +130,13 @@ internal static class AnalyticsSchema
           HAVING sum(c.sign * f.messages) <> 0 OR sum(c.sign * f.delivered) <> 0 OR sum(c.sign * f.failed) <> 0 OR sum(c.sign * f.skipped) <> 0 OR sum(c.sign * f.uncertain) <> 0
         """;
 
-    /// <summary>Notifications to few, once for all with the same template, tag and channels. Those to many are batches and count by their chunks.</summary>
+    /// <summary>Notifications to few, once for all with the same template, tag and channels. Those with a batch, which name nobody themselves, count by its chunks.</summary>
     /// <param name="rows">Rows of <c>notifications</c>.</param>
     private static string OfNotifications(string rows) => $"""
         INSERT INTO stat_deltas (app_no, source_id, channel_no, at, messages, delivered, skipped)
           SELECT n.app_no, n.id, c.no, n.at, n.receivers, CASE WHEN c.no = ANY(n.channel_nos) THEN n.receivers ELSE 0 END, CASE WHEN c.no = ANY(n.channel_nos) THEN 0 ELSE n.receivers END
           FROM (SELECT app_no, template_id, template_version, tag, channel_nos, quarter_of(created_at) AS at, min(id) AS id, sum(receivers) AS receivers
-            FROM {rows} WHERE mode = 1 GROUP BY 1, 2, 3, 4, 5, 6) AS n
+            FROM {rows} WHERE user_ids <> '{{}}' GROUP BY 1, 2, 3, 4, 5, 6) AS n
           JOIN template_versions v ON v.template_id = n.template_id AND v.version = n.template_version -- template_versions' key
           CROSS JOIN unnest(v.channel_nos) AS c (no)
         """;

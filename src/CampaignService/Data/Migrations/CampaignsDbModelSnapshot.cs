@@ -159,6 +159,14 @@ namespace CampaignService.Data.Migrations
 
                     NpgsqlPropertyBuilderExtensions.UseIdentityAlwaysColumn(b.Property<int>("No"));
 
+                    b.Property<byte[]>("Sealed")
+                        .HasColumnType("bytea")
+                        .HasColumnName("sealed");
+
+                    b.Property<string>("Settings")
+                        .HasColumnType("jsonb")
+                        .HasColumnName("settings");
+
                     b.Property<short>("Type")
                         .HasColumnType("smallint")
                         .HasColumnName("type");
@@ -196,6 +204,10 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("app_no");
 
+                    b.Property<short?>("HeldFor")
+                        .HasColumnType("smallint")
+                        .HasColumnName("held_for");
+
                     b.Property<short>("Kind")
                         .HasColumnType("smallint")
                         .HasColumnName("kind");
@@ -208,6 +220,10 @@ namespace CampaignService.Data.Migrations
                     b.Property<DateTimeOffset?>("ProgressAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("progress_at");
+
+                    b.Property<double?>("RatePerSecond")
+                        .HasColumnType("double precision")
+                        .HasColumnName("rate_per_second");
 
                     b.Property<short>("Run")
                         .HasColumnType("smallint")

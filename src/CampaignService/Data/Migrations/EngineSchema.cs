@@ -232,6 +232,41 @@ internal static class EngineSchema
         DROP SEQUENCE event_id_sequence;
         """;
 
+    public const string External = """
+        ALTER TABLE chunks ADD COLUMN recalled boolean NOT NULL DEFAULT false; -- somebody needs it: its worker is to give it back
+        CREATE INDEX chunks_ready_external ON chunks (channel_no, lane, turn) WHERE state = 1 AND lane > 1;
+        CREATE INDEX batches_held ON batches (held_for) WHERE state = 3 AND held_for IS NOT NULL;
+
+        -- When the next message under a limit may start; spacing is the limit as it was last used.
+        CREATE TABLE rate_slots (
+          scope text COLLATE "C" PRIMARY KEY,        -- 'channel:' or 'batch:' and a number
+          next_at timestamptz NOT NULL,
+          spacing interval NOT NULL) WITH (fillfactor = 50);
+
+        -- Providers that take nothing at the moment.
+        CREATE TABLE channel_circuits (
+          channel_no integer PRIMARY KEY,
+          opened_at timestamptz NOT NULL,
+          next_probe_at timestamptz NOT NULL,
+          probes integer NOT NULL DEFAULT 0,
+          category text NOT NULL,
+          detail text NOT NULL) WITH (fillfactor = 50);
+
+        -- People who are not to be reached by a channel any more, as its provider said; it counts until their profile is changed.
+        CREATE TABLE gone_addresses (
+          app_no integer NOT NULL,
+          channel_no integer NOT NULL,
+          user_id text COLLATE "C" NOT NULL,
+          at timestamptz NOT NULL,
+          PRIMARY KEY (channel_no, user_id));
+        """;
+
+    public const string DropExternal = """
+        DROP TABLE rate_slots, channel_circuits, gone_addresses;
+        DROP INDEX batches_held, chunks_ready_external;
+        ALTER TABLE chunks DROP COLUMN recalled;
+        """;
+
     public const string DropPulse = "DROP TABLE delivery_pulse;";
 
     public const string WholeFeed = """

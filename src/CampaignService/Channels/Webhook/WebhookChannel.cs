@@ -1,0 +1,149 @@
+using System.Buffers;
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using CampaignService.Common;
+using Microsoft.Extensions.Options;
+
+namespace CampaignService.Channels.Webhook;
+
+/// <summary>POSTs messages to the channel's URL: one by one, or several as an array. The status of the answer is the answer; its body is not read.</summary>
+public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProvider clock) : IChannel, IDisposable
+{
+    /// <summary>For looking up, connecting and TLS; a channel's own limit may be shorter.</summary>
+    private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(5);
+
+    private static readonly MediaTypeHeaderValue MediaType = new("application/json");
+
+    // How many calls there are at once is the channel's own limit.
+    private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, int.MaxValue, ConnectLimit);
+
+    public ChannelType Type => ChannelType.Webhook;
+
+    public void Dispose() => _http.Dispose();
+
+    public async Task<SendResult> SendAsync(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages, CancellationToken ct)
+    {
+        var body = BodyOf(route, messages);
+        using var content = new Body(body) { Headers = { ContentType = MediaType } };
+        using var request = new HttpRequestMessage(HttpMethod.Post, route.Url) { Content = content };
+        AddHeaders(request, route, IdOf(route, messages), body);
+        using var limit = new CancellationTokenSource(route.Timeout, clock);
+        await using var abandon = ct.UnsafeRegister(static limit => ((CancellationTokenSource)limit!).Cancel(), limit);
+        try
+        {
+            using var response = await _http.SendAsync(request, limit.Token);
+            return ResultOf(response, ofOne: messages.Count == 1);
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or NotSupportedException)
+        {
+            var isLate = e is OperationCanceledException;
+            var words = isLate ? $"no answer within {route.Settings.TimeoutSeconds} s" : WordsOf(e);
+            // Where not a byte of it was written, nobody can have taken it.
+            if (!content.WasBegun) return SendResult.Retry(FailureCategory.Unavailable, words);
+            return SendResult.Uncertain(isLate ? FailureCategory.Timeout : FailureCategory.ConnectionLost, words);
+        }
+    }
+
+    private void AddHeaders(HttpRequestMessage request, ChannelRoute route, string id, ReadOnlyMemory<byte> body)
+    {
+        request.Headers.TryAddWithoutValidation("Idempotency-Key", id);
+        foreach (var (name, value) in route.Secrets.Headers) request.Headers.TryAddWithoutValidation(name, value);
+        if (route.Secrets.SigningSecret is not { } secret) return;
+        var at = clock.GetUtcNow().ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
+        request.Headers.TryAddWithoutValidation("webhook-id", id);
+        request.Headers.TryAddWithoutValidation("webhook-timestamp", at);
+        byte[] signed = [.. Encoding.UTF8.GetBytes($"{id}.{at}."), .. body.Span];
+        request.Headers.TryAddWithoutValidation("webhook-signature", "v1," + Convert.ToBase64String(HMACSHA256.HashData(Convert.FromBase64String(secret["whsec_".Length..]), signed)));
+    }
+
+    private SendResult ResultOf(HttpResponseMessage response, bool ofOne)
+    {
+        var status = (int)response.StatusCode;
+        var words = $"HTTP {status}";
+        var asked = response.Headers.RetryAfter is not { } after ? null : after.Delta ?? (after.Date is { } date ? date - clock.GetUtcNow() : null);
+        return status switch
+        {
+            >= 200 and < 300 => SendResult.Sent,
+            >= 300 and < 400 => SendResult.Retry(FailureCategory.Unavailable, $"{words}; redirects are not followed"),
+            401 or 403 or 407 => SendResult.Retry(FailureCategory.Authentication, words),
+            // Of the URL and not of a person, who stands in the body.
+            404 or 405 or 501 => SendResult.Retry(FailureCategory.Unavailable, words),
+            410 when ofOne => SendResult.Rejected(FailureCategory.AddressGone, words),
+            429 => SendResult.Retry(FailureCategory.RateLimited, words, asked),
+            503 when asked is not null => SendResult.Retry(FailureCategory.RateLimited, words, asked),
+            // 409: a call with this key is still being worked on.
+            408 or 409 or 425 or >= 500 => SendResult.Retry(FailureCategory.Transient, words),
+            _ => SendResult.Rejected(FailureCategory.Permanent, words),
+        };
+    }
+
+    private static string IdOf(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages)
+    {
+        if (route.Settings.BatchSize == 1) return messages[0].Id;
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var message in messages) hash.AppendData(Encoding.UTF8.GetBytes(message.Id));
+        return $"arr_{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16))}";
+    }
+
+    private static ReadOnlyMemory<byte> BodyOf(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages)
+    {
+        var buffer = new ArrayBufferWriter<byte>(messages.Sum(m => m.Content.Length + 512));
+        using var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = Json.Options.Encoder, SkipValidation = true });
+        if (route.Settings.BatchSize > 1) json.WriteStartArray();
+        foreach (var message in messages) Write(json, message);
+        if (route.Settings.BatchSize > 1) json.WriteEndArray();
+        json.Flush();
+        return buffer.WrittenMemory;
+    }
+
+    private static void Write(Utf8JsonWriter json, OutgoingMessage message)
+    {
+        var source = message.Source;
+        json.WriteStartObject();
+        json.WriteString("messageId"u8, message.Id);
+        json.WriteStartObject("user"u8);
+        json.WriteString("id"u8, message.UserId);
+        json.WriteEndObject();
+        json.WritePropertyName("content"u8);
+        json.WriteRawValue(message.Content.Span, skipInputValidation: true);
+        json.WriteString("notificationId"u8, source.NotificationId);
+        if (source.CampaignId is null) json.WriteNull("campaign"u8);
+        else
+        {
+            json.WriteStartObject("campaign"u8);
+            json.WriteString("id"u8, source.CampaignId);
+            json.WriteEndObject();
+        }
+        json.WriteString("templateId"u8, source.TemplateId);
+        json.WriteNumber("templateVersion"u8, source.TemplateVersion);
+        json.WriteString("channelId"u8, source.ChannelId);
+        json.WriteEndObject();
+    }
+
+    /// <summary>The innermost says most: that no such name is known, or that a certificate is not valid.</summary>
+    private static string WordsOf(Exception e) => e.GetBaseException().Message is { Length: > 300 } words ? words[..300] : e.GetBaseException().Message;
+
+    /// <summary>A body that knows whether any of it was written.</summary>
+    private sealed class Body(ReadOnlyMemory<byte> json) : HttpContent
+    {
+        public bool WasBegun { get; private set; }
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+        {
+            WasBegun = true;
+            return stream.WriteAsync(json, cancellationToken).AsTask();
+        }
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = json.Length;
+            return true;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+using System.Collections.Concurrent;
+using CampaignService.Channels;
+using CampaignService.Feed;
+
+namespace CampaignService.Delivery.External;
+
+/// <summary>One channel as this process sends by it: what it may do at once, how fast, and whether its provider takes anything at the moment.</summary>
+internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlots slots, ExternalSettings settings, TimeProvider clock) : IDisposable
+{
+    /// <summary>So many failures one after the other, with nothing taken in between, and the provider is taken to be down; fewer when they last.</summary>
+    private const int Failures = 20, LastingFailures = 3;
+
+    private static readonly TimeSpan Lasting = TimeSpan.FromSeconds(3), UnlessTold = TimeSpan.FromSeconds(1);
+
+    /// <summary>Messages in hand beyond what can be under way, so that there always is a next one.</summary>
+    private const int InHand = ChunkPlanner.ExternalChunkSize;
+
+    private readonly Lock _lock = new();
+    private ChannelRoute _route = route;
+    private DateTimeOffset _heldUntil;
+    private long _firstFailure;
+    private int _failures;
+    private volatile bool _isBroken;
+    private volatile SendResult? _brokenBy;
+
+    /// <summary>Changed when the channel is.</summary>
+    public ChannelRoute Route
+    {
+        get => Volatile.Read(ref _route);
+        set
+        {
+            Volatile.Write(ref _route, value);
+            Permits.Limit = value.Settings.MaxConcurrency;
+            Slots.PerSecond = value.Settings.RatePerSecond;
+        }
+    }
+
+    public IChannel Channel => channel;
+
+    /// <summary>Of the channel's row, as last read.</summary>
+    public string Version { get; set; } = "";
+
+    public Permits Permits { get; } = new(route.Settings.MaxConcurrency);
+
+    public RateSlots Slots => slots;
+
+    /// <summary>The turns at chunks that are under way.</summary>
+    public ConcurrentDictionary<ChunkRun, Task> Runs { get; } = new();
+
+    /// <summary>Nothing is sent, but probes: the provider is down, as this process found or the database says.</summary>
+    public bool IsBroken => _isBroken;
+
+    /// <summary>What the provider's failing came to; set until it is written to the database.</summary>
+    public SendResult? BrokenBy => _brokenBy;
+
+    /// <summary>How long the provider asked to be left alone, from now on.</summary>
+    public TimeSpan Held
+    {
+        get
+        {
+            lock (_lock) return _heldUntil - clock.GetUtcNow();
+        }
+    }
+
+    /// <summary>Whether this process should take more chunks, and of which batches not.</summary>
+    public bool WantsMore(out long[] not)
+    {
+        var open = Runs.Keys.GroupBy(r => r.Batch).Select(g => (Batch: g.Key, Unstarted: g.Sum(r => r.Unstarted))).ToArray();
+        // One batch under a limit of its own must not fill all hands while others could go on.
+        var slow = open.Where(b => b.Batch.Slots.PerSecond is { } rate && b.Unstarted >= Math.Min(rate, InHand)).ToArray();
+        not = [.. slow.Select(b => b.Batch.Id)];
+        var enough = Math.Min(Math.Max(Route.Settings.MaxConcurrency, InHand), Route.Settings.RatePerSecond ?? double.MaxValue);
+        return !IsBroken && Held <= TimeSpan.Zero && open.Except(slow).Sum(b => b.Unstarted) < enough;
+    }
+
+    /// <summary>Learns from what came of a call.</summary>
+    /// <returns>Whether the provider has turned out to be down.</returns>
+    public bool Heard(SendResult result)
+    {
+        lock (_lock)
+        {
+            if (result.Outcome is SendOutcome.Sent or SendOutcome.Rejected)
+            {
+                _failures = 0;
+                return false;
+            }
+            if (result.Category == FailureCategory.RateLimited)
+            {
+                var wait = result.After ?? UnlessTold;
+                var until = clock.GetUtcNow() + (wait < settings.LongestRetry ? wait : settings.LongestRetry);
+                if (until > _heldUntil) _heldUntil = until;
+                return false;
+            }
+            if (_failures++ == 0) _firstFailure = clock.GetTimestamp();
+            if (_isBroken || (_failures < Failures && (_failures < LastingFailures || clock.GetElapsedTime(_firstFailure) < Lasting))) return false;
+            (_brokenBy, _isBroken) = (result, true);
+            return true;
+        }
+    }
+
+    /// <summary>Takes over what the database says of the provider.</summary>
+    public void Learn(bool isBroken)
+    {
+        lock (_lock)
+        {
+            if (_brokenBy is not null) return;
+            if (_isBroken && !isBroken) _failures = 0;
+            _isBroken = isBroken;
+        }
+    }
+
+    /// <summary>That it is down stands in the database now.</summary>
+    public void Told() => _brokenBy = null;
+
+    public void Dispose() => slots.Dispose();
+}
+
+/// <summary>One batch as this process sends of it.</summary>
+/// <param name="id">The batch.</param>
+/// <param name="content">What it says.</param>
+/// <param name="templateSlug">The slug of its template.</param>
+/// <param name="slots">Its own limit.</param>
+internal sealed class BatchGate(long id, FeedSource content, string templateSlug, RateSlots slots) : IDisposable
+{
+    private volatile BatchState _state = BatchState.Sending;
+
+    public long Id => id;
+
+    public FeedSource Content => content;
+
+    public RateSlots Slots => slots;
+
+    /// <summary>As last read; the database says it with everything that is written, and twice a second.</summary>
+    public BatchState State => _state;
+
+    public void Learn(BatchState state, double? ratePerSecond) => (_state, Slots.PerSecond) = (state, ratePerSecond);
+
+    public MessageSource SourceOn(string channelId) => new(content.NotificationId, content.CampaignId, templateSlug, content.TemplateVersion, channelId);
+
+    public void Dispose() => slots.Dispose();
+}

@@ -1,0 +1,296 @@
+using System.Collections.Concurrent;
+using CampaignService.Channels;
+using CampaignService.Data;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
+namespace CampaignService.Delivery.External;
+
+/// <summary>
+/// Sends what goes to providers: keeps enough chunks in hand for each channel, each in a turn of its own, so that no limit, pause or slow
+/// provider of one holds up another. Nothing waits in this loop but for the database.
+/// </summary>
+public sealed class ExternalWorker : BackgroundService
+{
+    /// <summary>How often it is looked for what is due, what changed, and what died.</summary>
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250), ControlEvery = TimeSpan.FromMilliseconds(400), LookAfterEvery = TimeSpan.FromSeconds(1), TidyEvery = TimeSpan.FromMinutes(10);
+
+    /// <summary>What calls get to come to their end when the service is asked to stop; the host waits 10 s.</summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
+
+    private readonly ConcurrentDictionary<int, ChannelLine> _lines = new();
+    private readonly ConcurrentDictionary<long, BatchGate> _batches = new();
+    private readonly ConcurrentDictionary<int, Task> _probes = new();
+    private readonly CancellationTokenSource _stopping = new(), _abandon = new();
+    private readonly NpgsqlDataSource _source;
+    private readonly IServiceScopeFactory _scopes;
+    private readonly BatchSources _sources;
+    private readonly Dictionary<ChannelType, IChannel> _channels;
+    private readonly SecretBox _box;
+    private readonly WorkSignal _signal;
+    private readonly ExternalWorks _works;
+    private readonly Circuits _circuits;
+    private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private long _readControl, _lookedAfter, _tidied;
+    private bool _lost;
+
+    public ExternalWorker(
+        [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, IServiceScopeFactory scopes, BatchSources sources, IEnumerable<IChannel> channels, BatchFinisher finisher, BatchHold hold,
+        DeliveryPulse pulse, MessageIds ids, SecretBox box, WorkSignal signal, IOptions<ExternalSettings> settings, TimeProvider clock, ILogger<ExternalWorker> log)
+    {
+        (_source, _scopes, _sources, _box, _signal) = (source, scopes, sources, box, signal);
+        _channels = channels.ToDictionary(c => c.Type);
+        _works = new ExternalWorks(new ExternalChunks(source, clock), finisher, pulse, ids, settings.Value, clock, log, Wake);
+        _circuits = new Circuits(source, hold);
+    }
+
+    public override void Dispose()
+    {
+        base.Dispose();
+        foreach (var line in _lines.Values) line.Dispose();
+        foreach (var batch in _batches.Values) batch.Dispose();
+        _stopping.Dispose();
+        _abandon.Dispose();
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await _stopping.CancelAsync();
+        _abandon.CancelAfter(Grace);
+        await base.StopAsync(cancellationToken);
+        await Task.WhenAll(Runs).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>Takes what there is to take, and looks after what has to be looked after by now.</summary>
+    /// <param name="everything">Whether to look after everything now, however long it is since the last time.</param>
+    /// <param name="stop">Takes nothing more.</param>
+    /// <returns>Whether anything was taken.</returns>
+    public async Task<bool> TurnAsync(bool everything, CancellationToken stop)
+    {
+        await _works.Pulse.BeatAsync(stop);
+        await _works.Chunks.WakeDueAsync(stop);
+        await TellBrokenAsync(stop);
+        if (everything || IsDue(ref _readControl, ControlEvery)) await ReadControlAsync(stop);
+        var taken = false;
+        if (everything || IsDue(ref _lookedAfter, LookAfterEvery)) taken = await LookAfterAsync(stop);
+        foreach (var channelNo in await _works.Chunks.ReadyChannelsAsync(stop)) taken |= await TakeAsync(channelNo, stop);
+        return taken;
+    }
+
+    /// <summary>Sends until there is nothing left that can be sent now.</summary>
+    public async Task DrainAsync(CancellationToken stop)
+    {
+        bool taken;
+        do
+        {
+            taken = await TurnAsync(everything: true, stop);
+            await Task.WhenAll([.. Runs, .. _probes.Values]);
+        }
+        while (taken);
+        await TellBrokenAsync(stop);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            var (next, wake) = (_signal.Next, _wake.Task);
+            try
+            {
+                await TurnAsync(everything: false, stoppingToken);
+                _lost = false;
+                await _signal.WaitAsync(Task.WhenAny(next, wake), Tick, stoppingToken);
+                // Whoever gives the signal may have paused something.
+                if (next.IsCompleted) _readControl = 0;
+                Interlocked.Exchange(ref _wake, new(TaskCreationOptions.RunContinuationsAsynchronously));
+            }
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                Report(e);
+                await Task.Delay(Tick, _works.Clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private Task[] Runs => [.. _lines.Values.SelectMany(l => l.Runs.Values)];
+
+    private void Wake() => _wake.TrySetResult();
+
+    private async Task<bool> TakeAsync(int channelNo, CancellationToken stop)
+    {
+        var taken = false;
+        var line = await LineAsync(channelNo, stop);
+        while (!stop.IsCancellationRequested && line.WantsMore(out var not) && await _works.Chunks.ClaimAsync(channelNo, not, stop) is { } claim)
+        {
+            taken = true;
+            _ = await StartAsync(claim, line, isProbe: false);
+        }
+        return taken;
+    }
+
+    private async Task<(ChunkRun Run, Task Ended)> StartAsync(ExternalClaim claim, ChannelLine line, bool isProbe)
+    {
+        var batch = await BatchAsync(claim.BatchId);
+        var run = new ChunkRun(claim, line, batch, _works, isProbe, _stopping.Token, _abandon.Token);
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        line.Runs[run] = ended.Task;
+        _ = Task.Run(async () =>
+        {
+            try
+            {
+                await run.RunAsync();
+            }
+            catch (Exception e)
+            {
+                _works.Log.LogError(e, "A turn at chunk {No} of batch {Batch} failed; it is taken over when its lease has ended", claim.No, claim.BatchId);
+            }
+            finally
+            {
+                line.Runs.TryRemove(run, out _);
+                run.Dispose();
+                ended.SetResult();
+                Wake();
+            }
+        });
+        return (run, ended.Task);
+    }
+
+    /// <summary>What died, what waits, what is down, and what lies about.</summary>
+    private async Task<bool> LookAfterAsync(CancellationToken stop)
+    {
+        var taken = false;
+        foreach (var batchId in await _works.Chunks.WaitingBatchesAsync(stop)) _works.Pulse.Progressed(batchId);
+        while (await _works.Chunks.ClaimDeadAsync(stop) is { } claim)
+        {
+            taken = true;
+            _ = await StartAsync(claim, await LineAsync(claim.ChannelNo, stop), isProbe: false);
+        }
+        foreach (var channelNo in await _circuits.OpenOnesAsync(stop)) await _circuits.HoldAsync(channelNo, stop);
+        foreach (var channelNo in await _circuits.DueAsync(stop)) _probes[channelNo] = ProbeAsync(await LineAsync(channelNo, stop), channelNo);
+        await _circuits.ReleaseAsync(stop);
+        if (IsDue(ref _tidied, TidyEvery)) await TidyAsync(stop);
+        return taken;
+    }
+
+    private async Task ProbeAsync(ChannelLine line, int channelNo)
+    {
+        try
+        {
+            var claim = line.Route.Enabled ? await _works.Chunks.ClaimProbeAsync(channelNo, CancellationToken.None) : null;
+            if (claim is null)
+            {
+                await _circuits.CloseAsync(channelNo, CancellationToken.None);
+            }
+            else
+            {
+                var (run, ended) = await StartAsync(claim, line, isProbe: true);
+                await ended;
+                if (!run.HasSucceeded) return;
+                _works.Log.LogInformation("Channel {Channel} takes messages again", line.Route.ChannelId);
+                await _circuits.CloseAsync(channelNo, CancellationToken.None);
+            }
+            line.Learn(isBroken: false);
+            Wake();
+        }
+        catch (Exception e)
+        {
+            if (!DatabaseHealth.IsConnectionLoss(e)) _works.Log.LogError(e, "Trying channel {Channel} failed", line.Route.ChannelId);
+        }
+    }
+
+    private async Task TellBrokenAsync(CancellationToken stop)
+    {
+        foreach (var (channelNo, line) in _lines)
+        {
+            if (line.BrokenBy is not { } because) continue;
+            _works.Log.LogWarning("Channel {Channel} is down ({Category}: {Detail}); what is sent by it is paused and goes on by itself", line.Route.ChannelId, because.Category, because.Detail);
+            await _circuits.OpenAsync(channelNo, because, stop);
+            line.Told();
+        }
+    }
+
+    /// <summary>What verbs have changed: batches that are paused or stopped, limits, channels; and what other processes found to be down.</summary>
+    private async Task ReadControlAsync(CancellationToken stop)
+    {
+        var busy = _lines.Values.SelectMany(l => l.Runs.Keys).Select(r => r.Batch.Id).ToHashSet();
+        foreach (var (id, gate) in _batches.Where(b => !busy.Contains(b.Key)).ToArray())
+        {
+            if (_batches.TryRemove(id, out _)) gate.Dispose();
+        }
+        if (_lines.IsEmpty) return;
+        await using var look = _source.CreateBatch();
+        look.BatchCommands.Add(new("SELECT id, state, rate_per_second FROM batches WHERE id = ANY ($1)") { Parameters = { new() { Value = busy.ToArray() } } }); // batches' key
+        look.BatchCommands.Add(new("SELECT no, xmin::text FROM channels WHERE no = ANY ($1)") { Parameters = { new() { Value = _lines.Keys.ToArray() } } }); // index on channels (no)
+        look.BatchCommands.Add(new("SELECT channel_no FROM channel_circuits"));
+        var (versions, open) = (new Dictionary<int, string>(), new HashSet<int>());
+        await using (var reader = await look.ExecuteReaderAsync(stop))
+        {
+            while (await reader.ReadAsync(stop))
+            {
+                if (_batches.TryGetValue(reader.GetInt64(0), out var gate)) gate.Learn((BatchState)reader.GetInt16(1), reader.IsDBNull(2) ? null : reader.GetDouble(2));
+            }
+            await reader.NextResultAsync(stop);
+            while (await reader.ReadAsync(stop)) versions[reader.GetInt32(0)] = reader.GetString(1);
+            await reader.NextResultAsync(stop);
+            while (await reader.ReadAsync(stop)) open.Add(reader.GetInt32(0));
+        }
+        foreach (var (no, line) in _lines)
+        {
+            line.Learn(open.Contains(no));
+            if (versions.TryGetValue(no, out var version) && version != line.Version) (line.Route, line.Version) = (await RouteAsync(no, stop), version);
+        }
+    }
+
+    private async Task<ChannelLine> LineAsync(int channelNo, CancellationToken ct)
+    {
+        if (_lines.TryGetValue(channelNo, out var known)) return known;
+        var route = await RouteAsync(channelNo, ct);
+        var line = new ChannelLine(route, _channels[route.Type], new RateSlots(_source, $"channel:{channelNo}"), _works.Settings, _works.Clock) { Route = route };
+        return _lines.GetOrAdd(channelNo, line);
+    }
+
+    private async Task<ChannelRoute> RouteAsync(int channelNo, CancellationToken ct)
+    {
+        await using var scope = _scopes.CreateAsyncScope();
+        var channel = await scope.ServiceProvider.GetRequiredService<CampaignsDb>().Channels.AsNoTracking().SingleAsync(c => c.No == channelNo, ct);
+        return new ChannelRoute(channel.No, channel.ChannelId, channel.Type, channel.Enabled, channel.Settings!, channel.Secrets(_box));
+    }
+
+    private async Task<BatchGate> BatchAsync(long batchId)
+    {
+        if (_batches.TryGetValue(batchId, out var known)) return known;
+        await using var scope = _scopes.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
+        var batch = await db.Batches.AsNoTracking().SingleAsync(b => b.Id == batchId);
+        var slug = await db.Templates.Where(t => t.Id == batch.TemplateId).Select(t => t.TemplateId).SingleAsync();
+        var gate = new BatchGate(batchId, (await _sources.FindAsync(batchId, CancellationToken.None))!, slug, new RateSlots(_source, $"batch:{batchId}"));
+        gate.Learn(batch.State, batch.RatePerSecond);
+        return _batches.GetOrAdd(batchId, gate);
+    }
+
+    private async Task TidyAsync(CancellationToken ct)
+    {
+        await using var command = _source.CreateCommand("DELETE FROM rate_slots WHERE next_at < clock_timestamp() - interval '1 day'");
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    private bool IsDue(ref long last, TimeSpan every)
+    {
+        if (last != 0 && _works.Clock.GetElapsedTime(last) < every) return false;
+        last = _works.Clock.GetTimestamp();
+        return true;
+    }
+
+    private void Report(Exception e)
+    {
+        if (!DatabaseHealth.IsConnectionLoss(e)) _works.Log.LogError(e, "A turn of the external worker failed; going on at once. What it had begun is free again when its lease ends");
+        else if (!_lost) _works.Log.LogWarning("The database cannot be reached; sending goes on when it is back: {Message}", e.Message);
+        _lost = DatabaseHealth.IsConnectionLoss(e);
+        if (_lost) _works.Pulse.Forget();
+    }
+}

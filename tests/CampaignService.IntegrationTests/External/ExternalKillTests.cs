@@ -1,0 +1,43 @@
+using CampaignService.IntegrationTests.Support;
+
+namespace CampaignService.IntegrationTests.External;
+
+/// <summary>Real processes, killed with <c>kill -9</c> every second while they send.</summary>
+public sealed class ExternalKillTests(ExternalService service) : IClassFixture<ExternalService>
+{
+    private const int Recipients = 6_000, Kills = 4;
+
+    [Fact]
+    public async Task Nobody_is_lost_and_who_got_it_twice_was_uncertain_before_and_got_it_with_the_same_key()
+    {
+        await using var sink = await Sink.StartAsync();
+        var (template, _) = await service.Api.NewWebhookAsync(sink.Url, new { maxConcurrency = 64, ratePerSecond = 1_500, timeoutSeconds = 1 });
+        var id = await service.Api.SendToAsync(template, Recipients);
+        for (var kill = 0; kill < Kills; kill++)
+        {
+            using var worker = await StartAsync();
+            var calls = sink.Calls.Count;
+            using var second = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => worker.WaitForExitAsync(second.Token));
+            await worker.KillAsync();
+            Assert.True(kill > 1 || sink.Calls.Count > calls, "it sent nothing before it was killed");
+        }
+        using (var last = await StartAsync())
+        {
+            await Eventually.HoldsAsync(async () => await service.Api.StatusAsync(id) == "completed");
+            await last.StopAsync();
+        }
+        Assert.Equal(Recipients, (await service.Api.CountsAsync(id))["delivered"]);
+        var times = sink.Calls.GroupBy(c => c.Users.Single()).ToDictionary(g => g.Key, g => (Calls: g.Count(), Keys: g.Select(c => c.Key).Distinct().Count()));
+        Assert.Equal(Recipients, times.Count);
+        Assert.All(times.Values, t => Assert.Equal(1, t.Keys));
+        string[] twice = [.. times.Where(t => t.Value.Calls > 1).Select(t => t.Key)];
+        // Each of them has been listed as uncertain, of which the row stays.
+        Assert.Equal(twice.Length, (int)await service.ScalarAsync<long>("SELECT count(*) FROM recipient_exceptions WHERE user_id = ANY ($1) AND attempts > 1", (object)twice));
+        // At most a window for each chunk in hand at each kill.
+        Assert.InRange(twice.Length, 0, Kills * 3 * 250);
+    }
+
+    private Task<ServiceProcess> StartAsync() =>
+        ServiceProcess.StartAsync(service.ConnectionString, ("Roles", "worker"), ("Channels__AllowPrivateNetworks", "true"), ("Channels__FirstRetry", "00:00:00.100"));
+}

@@ -1,0 +1,133 @@
+using System.Net;
+using System.Text.Json;
+using CampaignService.Delivery.External;
+using CampaignService.IntegrationTests.Support;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace CampaignService.IntegrationTests.External;
+
+/// <summary>Limits on how fast messages go: exact across processes, changeable while they go, and in nobody else's way.</summary>
+public sealed class LimitTests(ExternalService service) : IClassFixture<ExternalService>, IAsyncLifetime
+{
+    private Sink _sink = null!;
+
+    private Api Api => service.Api;
+
+    public async Task InitializeAsync() => _sink = await Sink.StartAsync();
+
+    public async Task DisposeAsync() => await _sink.DisposeAsync();
+
+    [Theory]
+    [InlineData(100)]
+    [InlineData(3)]
+    [InlineData(7_000)]
+    public async Task Of_three_processes_together_no_second_wherever_it_begins_has_more_starts_than_the_limit(double perSecond)
+    {
+        var scope = $"channel:{Guid.NewGuid()}";
+        var grants = await Task.WhenAll(Enumerable.Range(0, 3).Select(async process =>
+        {
+            using var slots = new RateSlots(service.Db, scope) { PerSecond = perSecond };
+            var taken = new List<DateTimeOffset>();
+            for (var i = 0; i < perSecond * 4; i++) taken.Add(await slots.TakeAsync(1, CancellationToken.None));
+            return taken;
+        }));
+        var starts = grants.SelectMany(g => g).Order().ToArray();
+        // In any second, its beginning counted and its end not; and so also in those of the clock.
+        for (int first = 0, last = 0; last < starts.Length; last++)
+        {
+            while (starts[last] - starts[first] >= TimeSpan.FromSeconds(1)) first++;
+            Assert.True(last - first + 1 <= perSecond, $"{last - first + 1} starts in the second up to {starts[last]:O}");
+        }
+        // None is wasted while somebody wants them.
+        Assert.InRange((starts.Length - 1) / (starts[^1] - starts[0]).TotalSeconds, perSecond * 0.95, perSecond * 1.001);
+    }
+
+    [Fact]
+    public async Task A_limit_that_is_changed_holds_from_the_next_start_on()
+    {
+        var scope = $"channel:{Guid.NewGuid()}";
+        using var slots = new RateSlots(service.Db, scope) { PerSecond = 0.01 };
+        await slots.TakeAsync(1, CancellationToken.None);
+        var far = await slots.TakeAsync(1, CancellationToken.None);
+        slots.PerSecond = 100;
+        var near = await slots.TakeAsync(1, CancellationToken.None);
+        Assert.True(far - near > TimeSpan.FromSeconds(80), "who waits for a slot of the old limit drops it");
+        var last = near;
+        for (var i = 0; i < 7; i++) last = await slots.TakeAsync(1, CancellationToken.None);
+        slots.PerSecond = 2;
+        Assert.True(await slots.TakeAsync(1, CancellationToken.None) - last >= TimeSpan.FromSeconds(0.5) - TimeSpan.FromMilliseconds(60));
+        // Several at once start together, and no earlier than the last of their slots.
+        slots.PerSecond = 10;
+        var one = await slots.TakeAsync(1, CancellationToken.None);
+        Assert.Equal(TimeSpan.FromSeconds(4), await slots.TakeAsync(40, CancellationToken.None) - one);
+    }
+
+    [Fact]
+    public async Task A_campaign_under_a_limit_holds_up_no_other_on_its_channel_and_is_paused_and_freed_at_once()
+    {
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url);
+        var slow = await Api.DraftToAsync(template, 1_500);
+        (await Api.PutAsync($"/api/campaigns/{slow}", new { ratePerSecond = 0.02 })).ShouldBe(HttpStatusCode.OK);
+        Assert.Equal(0.02, (await Api.DoAsync(slow, "send")).GetProperty("ratePerSecond").GetDouble());
+        using var worker = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await worker.StartAsync(CancellationToken.None);
+        try
+        {
+            await Eventually.HoldsAsync(async () => (await Api.CampaignAsync(slow)).GetProperty("totals").GetProperty("delivered").GetInt32() == 1);
+            var other = await Api.SendToAsync(template, 1_200);
+            await Eventually.HoldsAsync(async () => await Api.StatusAsync(other) == "completed");
+            Assert.Equal(1, (await Api.CampaignAsync(slow)).GetProperty("totals").GetProperty("delivered").GetInt32());
+
+            await Api.DoAsync(slow, "pause");
+            await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE batch_id = $1 AND state <> 3", await service.BatchOfAsync(slow)) == 0);
+            await Api.DoAsync(slow, "resume");
+            await Api.DoAsync(slow, "limit", new { ratePerSecond = (double?)null });
+            await Eventually.HoldsAsync(async () => await Api.StatusAsync(slow) == "completed");
+            Assert.Equal(2_700, _sink.Calls.Count);
+            Assert.Equal(1_500, (await Api.CountsAsync(slow))["delivered"]);
+            (await Api.PostAsync($"/api/campaigns/{slow}/limit", new { ratePerSecond = 5 })).ShouldRefuse(HttpStatusCode.Conflict, "ERR_INVALID_STATE");
+        }
+        finally
+        {
+            await worker.StopAsync(CancellationToken.None);
+        }
+    }
+
+    [Fact]
+    public async Task Calls_under_way_are_never_more_than_the_channel_allows_also_when_that_changes()
+    {
+        var (now, most) = (0, 0);
+        var changed = 0;
+        _sink.Answer = async (_, http) =>
+        {
+            var under = Interlocked.Increment(ref now);
+            if (Volatile.Read(ref changed) == 0) most = Math.Max(most, under);
+            await http.Response.StartAsync();
+            Interlocked.Decrement(ref now);
+        };
+        var (template, channel) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 3 });
+        var id = await Api.SendToAsync(template, 900);
+        await service.DeliverAsync();
+        Assert.Equal(900, (await Api.CountsAsync(id))["delivered"]);
+        Assert.InRange(most, 1, 3);
+        await Api.PutAsync($"/api/channels/{channel}", new { settings = new { maxConcurrency = 1 } });
+        most = 0;
+        var second = await Api.SendToAsync(template, 300);
+        await service.DeliverAsync();
+        Assert.Equal((300, 1), ((await Api.CountsAsync(second))["delivered"], most));
+    }
+
+    [Theory]
+    [InlineData("0")]
+    [InlineData("-1")]
+    [InlineData("100001")]
+    [InlineData("\"fast\"")]
+    public async Task A_limit_that_is_none_is_refused(string rate)
+    {
+        var id = await Api.NewCampaignAsync((await Api.NewWebhookAsync(_sink.Url)).Template);
+        var refused = (await Api.SendAsync(HttpMethod.Post, $"/api/campaigns/{id}/limit", $$"""{"ratePerSecond": {{rate}}}""")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+        Assert.StartsWith("ratePerSecond: must be a number", Assert.Single(refused.Details), StringComparison.Ordinal);
+        (await Api.SendAsync(HttpMethod.Post, $"/api/campaigns/{id}/limit", "{}")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
+        Assert.Equal(JsonValueKind.Null, (await Api.DoAsync(id, "limit", new { ratePerSecond = (double?)null })).GetProperty("ratePerSecond").ValueKind);
+    }
+}

@@ -1,0 +1,178 @@
+using System.Text.Json;
+using CampaignService.Delivery;
+using CampaignService.Delivery.External;
+using CampaignService.IntegrationTests.Support;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace CampaignService.IntegrationTests.External;
+
+/// <summary>What becomes of messages whose worker is gone, and of those of a worker that is paused, stopped or asked for its chunk.</summary>
+public sealed class TakeoverTests(ExternalService service) : IClassFixture<ExternalService>, IAsyncLifetime
+{
+    private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Sink _sink = null!;
+
+    private Api Api => service.Api;
+
+    public async Task InitializeAsync() => _sink = await Sink.StartAsync();
+
+    public async Task DisposeAsync()
+    {
+        _release.TrySetResult();
+        await _sink.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData("resend")]
+    [InlineData("hold")]
+    public async Task What_a_dead_worker_may_have_sent_is_uncertain_and_nobody_else_is(string policy)
+    {
+        // Everybody but the first 40 hangs: those calls are under way when the worker dies.
+        _sink.Answer = (call, _) => string.CompareOrdinal(call.Users.Single(), "u0040") < 0 ? Task.CompletedTask : _release.Task;
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { onUncertain = policy, maxConcurrency = 20, timeoutSeconds = 30 });
+        var id = await Api.SendToAsync(template, 480);
+        var itsTime = new AheadClock();
+        using var frozen = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services, (TimeProvider)itsTime);
+        var dying = frozen.DrainAsync(CancellationToken.None);
+        await WrittenAsync(id, delivered: 40);
+        // It was frozen for longer than its lease, as a virtual machine may be, and goes on as if nothing had been.
+        await DieAsync();
+        itsTime.Ahead = TimeSpan.FromSeconds(20);
+        _sink.Answer = (_, _) => Task.CompletedTask;
+
+        using var other = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await other.TurnAsync(everything: true, CancellationToken.None);
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM recipient_exceptions WHERE reason = 'worker_died'") > 0);
+        await other.DrainAsync(CancellationToken.None);
+        _release.TrySetResult();
+        await dying;
+        await service.DeliverAsync();
+
+        var counts = await Api.CountsAsync(id);
+        if (policy == "resend")
+        {
+            Assert.Equal(("completed", 480), (await Api.StatusAsync(id), counts["delivered"]));
+        }
+        else
+        {
+            // At most a window. What the calls of the one that was frozen came to is known later, and settles those.
+            Assert.InRange(counts["uncertain"], 1, 250);
+            Assert.Equal(480, counts["uncertain"] + counts["delivered"]);
+        }
+        // Nobody is lost, and who got it twice got it with one key.
+        if (policy == "resend") Assert.Equal(480, _sink.Calls.SelectMany(c => c.Users).Distinct().Count());
+        Assert.All(_sink.Calls.GroupBy(c => c.Users.Single()), calls => Assert.Single(calls.Select(c => c.Key).Distinct()));
+    }
+
+    [Fact]
+    public async Task A_chunk_that_three_workers_died_of_is_set_aside_and_what_may_have_been_sent_is_uncertain()
+    {
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url);
+        var id = await Api.SendToAsync(template, 20);
+        var chunks = new ExternalChunks(service.Services.GetRequiredKeyedService<Npgsql.NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
+        await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
+        var channel = (await chunks.ReadyChannelsAsync(CancellationToken.None)).Single();
+        var claim = (await chunks.ClaimAsync(channel, [], CancellationToken.None))!;
+        await chunks.NoteAsync(claim, new PassState(new byte[20], 7, 0, 0, 0, 0, [], 0, null), null, isTakeover: false, CancellationToken.None);
+        for (var death = 2; death <= 3; death++)
+        {
+            await DieAsync();
+            claim = (await chunks.ClaimDeadAsync(CancellationToken.None))!;
+            Assert.Equal((death, 7), (claim.Starts, claim.Intent));
+        }
+        await DieAsync();
+        await service.DeliverAsync();
+        var counts = await Api.CountsAsync(id);
+        Assert.Equal((7, 13), (counts["uncertain"], counts["failed"]));
+        Assert.Equal("worker_died", Text(await Api.MessageAsync(id, "u0019"), "reason"));
+        Assert.Empty(_sink.Calls);
+
+        await Api.DoAsync(id, "retry-failed", new { include = new[] { "failed" } });
+        await service.DeliverAsync();
+        Assert.Equal((7, 13), ((await Api.CountsAsync(id))["uncertain"], _sink.Calls.Count));
+        await Api.DoAsync(id, "retry-failed", new { include = new[] { "uncertain" } });
+        await service.DeliverAsync();
+        Assert.Equal(("completed", 20), (await Api.StatusAsync(id), _sink.Taken.Count));
+        await Api.CountsAsync(id);
+    }
+
+    [Theory]
+    [InlineData("pause")]
+    [InlineData("stop")]
+    public async Task After_a_verb_no_call_begins_and_those_under_way_are_waited_for(string verb)
+    {
+        _sink.Answer = (call, _) => string.CompareOrdinal(call.Users.Single(), "u0030") < 0 ? Task.CompletedTask : _release.Task;
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 8, timeoutSeconds = 30 });
+        var id = await Api.SendToAsync(template, 480);
+        using var worker = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await worker.StartAsync(CancellationToken.None);
+        try
+        {
+            await WrittenAsync(id, delivered: 30);
+            var answered = await Api.DoAsync(id, verb);
+            Assert.Equal(verb == "pause" ? "paused" : "stopped", Text(answered, "status"));
+            var begun = _sink.Calls.Count;
+            Assert.True(begun == 38, string.Join(' ', _sink.Calls.Select(c => $"{c.Users.Single()}:{c.Status}")));
+            if (verb == "stop") Assert.Equal(JsonValueKind.Null, answered.GetProperty("completedAt").ValueKind);
+            _release.SetResult();
+            await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE batch_id = $1 AND state NOT IN (3, 4)", await service.BatchOfAsync(id)) == 0);
+            Assert.Equal(begun, _sink.Calls.Count);
+            var counts = await Api.CountsAsync(id);
+            Assert.Equal((38, verb == "pause" ? 442 : 0, verb == "pause" ? 0 : 442), (counts["delivered"], counts["pending"], counts["skipped"]));
+            if (verb == "stop")
+            {
+                await Eventually.HoldsAsync(async () => (await Api.CampaignAsync(id)).GetProperty("completedAt").ValueKind != JsonValueKind.Null);
+                Assert.Equal("stopped", Text(await Api.MessageAsync(id, "u0479"), "reason"));
+                await Api.DoAsync(id, "retry-failed", new { include = new[] { "skipped" } });
+            }
+            else await Api.DoAsync(id, "resume");
+            await Eventually.HoldsAsync(async () => await Api.StatusAsync(id) == "completed");
+            Assert.Equal((480, 480), (_sink.Taken.Count, _sink.Calls.Count));
+            await Api.CountsAsync(id);
+        }
+        finally
+        {
+            await worker.StopAsync(CancellationToken.None);
+        }
+    }
+
+    [Fact]
+    public async Task Somebody_is_erased_in_the_middle_of_sending_and_everybody_else_keeps_their_result()
+    {
+        _sink.Answer = (call, _) => string.CompareOrdinal(call.Users.Single(), "u0030") < 0 ? Task.CompletedTask : _release.Task;
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 4, timeoutSeconds = 30 });
+        var id = await Api.SendToAsync(template, 100);
+        var sending = service.Worker.DrainAsync(CancellationToken.None);
+        await WrittenAsync(id, delivered: 30);
+        var erasing = Api.DeleteAsync("/api/users/u0010");
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<bool>("SELECT bool_or(recalled) FROM chunks"));
+        _release.SetResult();
+        await sending;
+        (await erasing).ShouldBe(System.Net.HttpStatusCode.OK);
+        var counts = await Api.CountsAsync(id);
+        Assert.Equal(100, counts.Values.Sum());
+        await Eventually.HoldsAsync(async () =>
+        {
+            await service.PassTimeAsync();
+            await service.DeliverAsync();
+            return await Api.StatusAsync(id) == "completed";
+        });
+        Assert.Equal((100, 100), ((await Api.CountsAsync(id))["delivered"], _sink.Calls.Count));
+    }
+
+    /// <summary>The worker that holds chunks is taken for dead.</summary>
+    private Task DieAsync() => service.ExecuteAsync("UPDATE chunks SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() - interval '1 minute' WHERE state = 2");
+
+    private async Task WrittenAsync(string id, int delivered) =>
+        await Eventually.HoldsAsync(async () => (await Api.CampaignAsync(id)).GetProperty("totals").GetProperty("delivered").GetInt32() >= delivered);
+
+    /// <summary>The time, and as much further as somebody says.</summary>
+    private sealed class AheadClock : TimeProvider
+    {
+        public TimeSpan Ahead { get; set; }
+
+        public override long GetTimestamp() => System.GetTimestamp() + (long)(Ahead.TotalSeconds * TimestampFrequency);
+    }
+
+    private static string Text(JsonElement of, string member) => of.GetProperty(member).GetString()!;
+}

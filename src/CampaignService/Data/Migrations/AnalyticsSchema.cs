@@ -136,7 +136,7 @@ internal static class AnalyticsSchema
         INSERT INTO stat_deltas (app_no, source_id, channel_no, at, messages, delivered, skipped)
           SELECT n.app_no, n.id, c.no, n.at, n.receivers, CASE WHEN c.no = ANY(n.channel_nos) THEN n.receivers ELSE 0 END, CASE WHEN c.no = ANY(n.channel_nos) THEN 0 ELSE n.receivers END
           FROM (SELECT app_no, template_id, template_version, tag, channel_nos, quarter_of(created_at) AS at, min(id) AS id, sum(receivers) AS receivers
-            FROM {rows} WHERE user_ids <> '{{}}' GROUP BY 1, 2, 3, 4, 5, 6) AS n
+            FROM {rows} WHERE cardinality(user_ids) > 0 GROUP BY 1, 2, 3, 4, 5, 6) AS n
           JOIN template_versions v ON v.template_id = n.template_id AND v.version = n.template_version -- template_versions' key
           CROSS JOIN unnest(v.channel_nos) AS c (no)
         """;

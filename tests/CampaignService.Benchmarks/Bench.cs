@@ -76,6 +76,7 @@ internal sealed class Bench : IAsyncDisposable
             ["ConnectionStrings__Campaigns"] = _postgres.ConnectionString,
             ["Limits__MaxCsvRows"] = $"{maxRows}",
             ["Limits__MaxUploadBytes"] = $"{maxRows * 256L}",
+            ["Channels__AllowPrivateNetworks"] = "true",
         }, ct);
         var product = new Product(service, Db);
         try
@@ -107,6 +108,7 @@ internal sealed class Bench : IAsyncDisposable
         ["Roles"] = roles,
         ["Workers__Loops"] = $"{loops}",
         ["Limits__MaxCsvRows"] = $"{ManyRows}",
+        ["Channels__AllowPrivateNetworks"] = "true",
     }, ct);
 
     /// <summary>The pool that a worker with so many loops has.</summary>

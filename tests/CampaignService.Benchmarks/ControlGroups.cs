@@ -180,7 +180,7 @@ internal static class ControlGroups
         ];
     }
 
-    private static async Task UntilAsync(Bench bench, string sql, Func<long, bool> reached, CancellationToken ct)
+    internal static async Task UntilAsync(Bench bench, string sql, Func<long, bool> reached, CancellationToken ct)
     {
         while (!reached(await bench.Db.ScalarAsync<long>(sql, ct))) await Task.Delay(1, ct);
     }

@@ -8,7 +8,7 @@ namespace CampaignService.Benchmarks;
 internal sealed record Options(int Reps, bool Quick, bool Write, string Filter)
 {
     public const string Usage = """
-        usage: scripts/bench [--quick] [--write] [upload | sending | whole | million | schedule | pause | fairness | realtime | direct | feed | workers | claim | start]
+        usage: scripts/bench [--quick] [--write] [upload | sending | whole | million | schedule | pause | fairness | realtime | direct | external | feed | workers | claim | start]
           --quick   2 repetitions instead of 5, and without the long ones
           --write   rewrite docs/benchmarks.md; takes the whole run
           a name    only the figures of the groups with that in their name

@@ -34,9 +34,29 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
         _template = template.GetProperty("id").GetString()!;
     }
 
-    public async Task<BenchCampaign> DraftAsync(CancellationToken ct)
+    /// <summary>A channel of the type webhook and an approved template on it, which says what the other one says.</summary>
+    /// <returns>The template.</returns>
+    public async Task<string> WebhookTemplateAsync(string url, object settings, CancellationToken ct)
     {
-        var campaign = await CallAsync("/api/campaigns", new { name = "Benchmark", templateId = _template }, HttpStatusCode.Created, ct);
+        var given = JsonSerializer.SerializeToNode(settings)!.AsObject();
+        given["url"] = url;
+        var channel = await CallAsync("/api/channels", new { name = $"Hook {Guid.NewGuid():N}", type = "webhook", settings = given }, HttpStatusCode.Created, ct);
+        var template = await CallAsync("/api/templates", new
+        {
+            name = "Webhook",
+            status = "approved",
+            variableSchema = new object[] { new { key = "name", required = true }, new { key = "city" }, new { key = "code" } },
+            channels = new[]
+            {
+                new { channelType = "webhook", channelId = channel.GetProperty("channelId").GetString(), content = new { title = "Hello {{name}}", body = "Your code for {{ city | default: \"your town\" }} is {{code}}." } },
+            },
+        }, HttpStatusCode.Created, ct);
+        return template.GetProperty("id").GetString()!;
+    }
+
+    public async Task<BenchCampaign> DraftAsync(CancellationToken ct, string? template = null)
+    {
+        var campaign = await CallAsync("/api/campaigns", new { name = "Benchmark", templateId = template ?? _template }, HttpStatusCode.Created, ct);
         var id = campaign.GetProperty("id").GetString()!;
         return new BenchCampaign(id, await db.ScalarAsync<long>($"SELECT batch_id FROM campaigns WHERE id = '{id}'", ct));
     }

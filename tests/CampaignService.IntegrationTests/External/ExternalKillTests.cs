@@ -2,10 +2,10 @@ using CampaignService.IntegrationTests.Support;
 
 namespace CampaignService.IntegrationTests.External;
 
-/// <summary>Real processes, killed with <c>kill -9</c> every second while they send.</summary>
+/// <summary>Real processes, killed with <c>kill -9</c> again and again while they send.</summary>
 public sealed class ExternalKillTests(ExternalService service) : IClassFixture<ExternalService>
 {
-    private const int Recipients = 6_000, Kills = 4;
+    private const int Recipients = 10_000, Kills = 5;
 
     [Fact]
     public async Task Nobody_is_lost_and_who_got_it_twice_was_uncertain_before_and_got_it_with_the_same_key()
@@ -17,10 +17,8 @@ public sealed class ExternalKillTests(ExternalService service) : IClassFixture<E
         {
             using var worker = await StartAsync();
             var calls = sink.Calls.Count;
-            using var second = new CancellationTokenSource(TimeSpan.FromSeconds(1));
-            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => worker.WaitForExitAsync(second.Token));
+            await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT 1::bigint") == 1 && sink.Calls.Count > calls + 100);
             await worker.KillAsync();
-            Assert.True(kill > 1 || sink.Calls.Count > calls, "it sent nothing before it was killed");
         }
         using (var last = await StartAsync())
         {

@@ -20,6 +20,7 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
     private DateTimeOffset _heldUntil;
     private long _firstFailure;
     private int _failures;
+    private uint _claims;
     private volatile bool _isBroken;
     private volatile SendResult? _brokenBy;
 
@@ -62,15 +63,19 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
         }
     }
 
-    /// <summary>Whether this process should take more chunks, and of which batches not.</summary>
-    public bool WantsMore(out long[] not)
+    /// <summary>The lanes of which this process should take a chunk: direct before bulk, but for every fourth; and of direct ones also when it has enough of bulk.</summary>
+    /// <param name="not">Batches of which it has enough.</param>
+    public short[] Wants(out long[] not)
     {
         var open = Runs.Keys.GroupBy(r => r.Batch).Select(g => (Batch: g.Key, Unstarted: g.Sum(r => r.Unstarted))).ToArray();
         // One batch under a limit of its own must not fill all hands while others could go on.
         var slow = open.Where(b => b.Batch.Slots.PerSecond is { } rate && b.Unstarted >= Math.Min(rate, InHand)).ToArray();
         not = [.. slow.Select(b => b.Batch.Id)];
         var enough = Math.Min(Math.Max(Route.Settings.MaxConcurrency, InHand), Route.Settings.RatePerSecond ?? double.MaxValue);
-        return !IsBroken && Held <= TimeSpan.Zero && open.Except(slow).Sum(b => b.Unstarted) < enough;
+        if (IsBroken || Held > TimeSpan.Zero) return [];
+        var direct = Runs.Keys.Where(r => r.Claim.IsDirect).Sum(r => r.Unstarted);
+        if (open.Except(slow).Sum(b => b.Unstarted) >= enough) return direct < enough ? [Lanes.ExternalDirect] : [];
+        return ++_claims % 4 == 0 ? [Lanes.ExternalBulk, Lanes.ExternalDirect] : [Lanes.ExternalDirect, Lanes.ExternalBulk];
     }
 
     /// <summary>Learns from what came of a call.</summary>

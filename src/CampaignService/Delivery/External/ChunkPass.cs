@@ -25,16 +25,16 @@ internal sealed class ChunkPass
     private readonly Lock _lock = new();
     private readonly ExternalClaim _claim;
     private readonly ExternalSettings _settings;
-    private readonly bool _resends;
+    private readonly bool _resends, _isProbe;
     private readonly TimeProvider _clock;
     private readonly byte[] _results;
     private readonly List<PersonNote> _notes = [];
     private int _delivered, _failed, _skipped, _uncertain, _open, _fresh;
     private DateTimeOffset? _dueAt;
 
-    public ChunkPass(ExternalClaim claim, IReadOnlyList<ChunkPerson> people, bool resends, ExternalSettings settings, TimeProvider clock)
+    public ChunkPass(ExternalClaim claim, IReadOnlyList<ChunkPerson> people, bool resends, ExternalSettings settings, TimeProvider clock, bool isProbe = false)
     {
-        (_claim, _settings, _resends, _clock, _results) = (claim, settings, resends, clock, new byte[people.Count]);
+        (_claim, _settings, _resends, _isProbe, _clock, _results) = (claim, settings, resends, isProbe, clock, new byte[people.Count]);
         (_delivered, _failed, _skipped, _uncertain) = (claim.Delivered, claim.Failed, claim.Skipped, claim.Uncertain);
         Targets = [.. people.Select((person, place) => new ChunkTarget(place, person)).Where(IsTarget)];
         Lost = [.. people.Select((person, place) => new ChunkTarget(place, person)).Where(t => t.Place < claim.Intent && claim.Results![t.Place] == Open)];
@@ -68,10 +68,10 @@ internal sealed class ChunkPass
     /// <summary>Notes what came of a call.</summary>
     /// <param name="target">The person.</param>
     /// <param name="result">What came of it.</param>
-    /// <param name="isProbe">It was to find out whether the provider is there: a failure says nothing of the message.</param>
-    public void Take(ChunkTarget target, SendResult result, bool isProbe = false)
+    public void Take(ChunkTarget target, SendResult result)
     {
-        var counts = result.IsAttempt && !(isProbe && result.Outcome is (SendOutcome.Retry or SendOutcome.Uncertain));
+        // What is sent to find out whether the provider is there says nothing of the message when it fails.
+        var counts = result.IsAttempt && !(_isProbe && result.Outcome is (SendOutcome.Retry or SendOutcome.Uncertain));
         var attempts = (short)Math.Min(short.MaxValue, target.Person.Attempts + (counts ? 1 : 0));
         var isLast = attempts >= _settings.MaxAttempts && counts;
         var reason = result.Category == FailureCategory.None ? null : JsonNamingPolicy.SnakeCaseLower.ConvertName(result.Category.ToString());
@@ -154,7 +154,7 @@ internal sealed class ChunkPass
             return _results[place] == Open;
         }
         var waits = person.DueIn is not null && (person.IsReopened || target.WasUncertain);
-        var isDue = person.DueIn is null ? person.IsReopened : waits && person.DueIn <= TimeSpan.Zero;
+        var isDue = person.DueIn is null ? person.IsReopened : waits && (_isProbe || person.DueIn <= TimeSpan.Zero);
         _results[place] = isDue ? Open : Noted;
         if (waits && !isDue) Await(_clock.GetUtcNow() + person.DueIn!.Value);
         return isDue;

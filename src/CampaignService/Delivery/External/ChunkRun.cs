@@ -86,7 +86,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
                 await WaitAsync(LookAtLeast);
             }
         }
-        var pass = new ChunkPass(claim, people, line.Route.Settings.OnUncertain == UncertainPolicy.Resend, works.Settings, Clock);
+        var pass = new ChunkPass(claim, people, line.Route.Settings.OnUncertain == UncertainPolicy.Resend, works.Settings, Clock, isProbe);
         Volatile.Write(ref _unstarted, pass.Targets.Count);
         return pass;
     }
@@ -231,7 +231,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             var result = await SendAsync(group);
             if (line.Heard(result)) works.Wake();
             HasSucceeded = result.Outcome is SendOutcome.Sent or SendOutcome.Rejected;
-            foreach (var (target, _) in group) _pass.Take(target, result, isProbe);
+            foreach (var (target, _) in group) _pass.Take(target, result);
             if (result.Outcome == SendOutcome.Sent)
             {
                 lock (_served) _served.AddRange(group.Select(g => g.Target.Person.UserId));

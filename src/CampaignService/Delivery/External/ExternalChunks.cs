@@ -21,8 +21,6 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
 
     private const string IsAlive = "(SELECT at FROM delivery_pulse) > clock_timestamp() - interval '30 seconds'"; // see DeliveryPulse
 
-    private static uint _claims;
-
     /// <summary>The channels that have chunks ready.</summary>
     public async Task<List<int>> ReadyChannelsAsync(CancellationToken ct)
     {
@@ -40,15 +38,14 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         return channels;
     }
 
-    /// <summary>The next chunk of a channel: direct before bulk, but for every fourth; within them the lowest turn.</summary>
+    /// <summary>The next chunk of a channel: of the first of these lanes that has one, that with the lowest turn.</summary>
     /// <param name="channelNo">The channel.</param>
+    /// <param name="lanes">Where to look.</param>
     /// <param name="not">Batches of which this process has enough in hand.</param>
     /// <param name="ct">Gives up.</param>
-    public Task<ExternalClaim?> ClaimAsync(int channelNo, long[] not, CancellationToken ct)
-    {
-        short[] lanes = Interlocked.Increment(ref _claims) % 4 == 0 ? [Lanes.ExternalBulk, Lanes.ExternalDirect] : [Lanes.ExternalDirect, Lanes.ExternalBulk];
+    public Task<ExternalClaim?> ClaimAsync(int channelNo, short[] lanes, long[] not, CancellationToken ct) =>
         // chunks_ready_external; channel_circuits' key
-        return ClaimAsync($"""
+        ClaimAsync($"""
             WITH next AS (
               SELECT c.* FROM unnest($2) AS probe (lane)
               CROSS JOIN LATERAL (
@@ -58,7 +55,6 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
               LIMIT 1)
             UPDATE chunks c SET {Taken}
             """, ct, lanes, channelNo, not);
-    }
 
     /// <summary>A chunk whose worker died: its lease ran out, and so did the time that a call may take.</summary>
     public Task<ExternalClaim?> ClaimDeadAsync(CancellationToken ct) => ClaimAsync($"""

@@ -125,7 +125,7 @@ public sealed class ExternalWorker : BackgroundService
     {
         var taken = false;
         var line = await LineAsync(channelNo, stop);
-        while (!stop.IsCancellationRequested && line.WantsMore(out var not) && await _works.Chunks.ClaimAsync(channelNo, not, stop) is { } claim)
+        while (!stop.IsCancellationRequested && line.Wants(out var not) is { Length: > 0 } lanes && await _works.Chunks.ClaimAsync(channelNo, lanes, not, stop) is { } claim)
         {
             taken = true;
             _ = await StartAsync(claim, line, isProbe: false);
@@ -218,10 +218,8 @@ public sealed class ExternalWorker : BackgroundService
     private async Task ReadControlAsync(CancellationToken stop)
     {
         var busy = _lines.Values.SelectMany(l => l.Runs.Keys).Select(r => r.Batch.Id).ToHashSet();
-        foreach (var (id, gate) in _batches.Where(b => !busy.Contains(b.Key)).ToArray())
-        {
-            if (_batches.TryRemove(id, out _)) gate.Dispose();
-        }
+        // Not disposed of: somebody may just be about to take it up.
+        foreach (var id in _batches.Keys.Where(id => !busy.Contains(id))) _batches.TryRemove(id, out _);
         if (_lines.IsEmpty) return;
         await using var look = _source.CreateBatch();
         look.BatchCommands.Add(new("SELECT id, state, rate_per_second FROM batches WHERE id = ANY ($1)") { Parameters = { new() { Value = busy.ToArray() } } }); // batches' key

@@ -24,10 +24,7 @@ public static class Platform
     public static void AddPlatform(this WebApplicationBuilder builder, string connectionString)
     {
         var services = builder.Services;
-        // The server's own default is 30,000,000 bytes, less than the contract promises.
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = JsonBodyFormatter.MaxBytes);
-        // A request goes on where its bytes were read. Nothing here blocks a thread, so that it would hold up others, and to hand it on costs more than most requests do themselves.
-        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
+        builder.WebHost.AddServer();
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton(_ => OpenPool(connectionString));
@@ -82,6 +79,14 @@ public static class Platform
                 options.SuppressMapClientErrors = true;
                 options.InvalidModelStateResponseFactory = context => throw new ApiException(Errors.BadRequest(FaultsOf(context)));
             });
+    }
+
+    private static void AddServer(this ConfigureWebHostBuilder host)
+    {
+        // The server's own default is 30,000,000 bytes, less than the contract promises.
+        host.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = JsonBodyFormatter.MaxBytes);
+        // A request goes on where its bytes were read. Nothing here blocks a thread, so that it would hold up others, and to hand it on costs more than most requests do themselves.
+        host.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
     }
 
     public static void UsePlatform(this WebApplication app)

@@ -63,7 +63,7 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
     [Fact]
     public async Task To_more_it_is_queued_ahead_of_campaigns_and_those_without_values_are_skipped()
     {
-        await Api.SendingAsync(recipients: 20);
+        for (var i = 0; i < 3; i++) await Api.SendingAsync(recipients: 20);
         var users = Enumerable.Range(0, 11).Select(i => $"{NewUser()}-{i}").ToArray();
         var queued = (await Api.PostAsync(Send, new
         {
@@ -75,6 +75,8 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
         var id = queued.GetProperty("batchId").GetString();
         Assert.Equal("sending", await StatusAsync(id!));
 
+        // Every fourth claim takes bulk first, and nobody knows which: of two in a row one does not.
+        await service.DeliverOneAsync();
         await service.DeliverOneAsync();
 
         var one = (await Api.GetAsync($"/api/notifications/{id}")).Data;

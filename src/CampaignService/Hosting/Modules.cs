@@ -33,6 +33,8 @@ public static class Modules
         // What they did in their feed is told no more when nothing of it is left.
         services.AddScoped<IPersonalData, EventRecords>();
 
+        var sealing = SecretBox.KeysIn(builder.Configuration["Secrets:Key"]);
+        services.AddSingleton(provider => new SecretBox([.. sealing, provider.GetRequiredService<LoadedSecrets>().Sealing]));
         services.AddOptions<WebhookSettings>().BindConfiguration("Webhooks").ValidateDataAnnotations().ValidateOnStart();
         services.AddOptions<EventRetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<EventReader>().AddSingleton<EventSequencer>().AddSingleton<EventRetention>().AddScoped<IEventSubjects, NotificationSubjects>().AddScoped<IEventSubjects, FeedSubjects>();

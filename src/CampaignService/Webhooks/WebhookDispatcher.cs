@@ -71,7 +71,8 @@ public sealed class WebhookDispatcher(
             var next = signal.Next;
             try
             {
-                var begun = await TurnAsync(stoppingToken);
+                // A turn takes milliseconds and is let come to its end: a statement that is cancelled may leave its connection in a state that the next one meets.
+                var begun = await TurnAsync(CancellationToken.None);
                 _lost = false;
                 // What is left when there was room for all that was due is due later; a call that ends gives the signal.
                 if (begun == 0 || _lanes.IsFull) await signal.WaitAsync(next, Tick, stoppingToken);

@@ -89,6 +89,20 @@ need_postgres() {
     "or name the folder of its programs in PGBIN."
 }
 
+# A test verifies our signatures with a library from the npm registry; it fetches that itself, into the user's cache.
+need_node() {
+  if command -v node >/dev/null && command -v npm >/dev/null; then return; fi
+  if can_apt; then
+    apt_install nodejs npm || true
+  elif command -v brew >/dev/null; then
+    say "Installing node (Homebrew) ..."
+    brew install node >&2 </dev/null || true
+  fi
+  if command -v node >/dev/null && command -v npm >/dev/null; then return; fi
+  give_up "A test needs Node.js and npm, and they could not be installed from here. Install them and start again" \
+    "(Debian: sudo apt-get install nodejs npm; macOS: brew install node)."
+}
+
 # The tests that drive a browser read CHROMIUM_PATH.
 find_chromium() {
   local name

@@ -16,7 +16,8 @@ public sealed partial class ArchitectureTests
     [
         ["Common", "Data", "Tenancy", "Idempotency", "Scheduling"],
         ["Channels"],
-        ["Users", "Templates", "Webhooks"],
+        ["Users", "Templates"],
+        ["Webhooks"],
         ["Segments", "Feed"],
         ["Channels.*"],
         ["Delivery"],
@@ -39,6 +40,7 @@ public sealed partial class ArchitectureTests
         .. In("Idempotency", "IdempotencyFence", "IdempotencyKeys"),
         .. In("Notifications", "NotificationControl", "NotificationRecords", "NotificationStore"),
         .. In("Users", "UserPresence", "UserTokens", "UserUpsert"),
+        .. In("Webhooks", "EventLog", "EventReader", "EventRecords", "EventRetention", "EventSequencer", "WebhookAttempts", "WebhookQueue", "WebhookSwitch"),
     ];
 
     private static readonly Dictionary<string, string> MayCount = new()

@@ -2,6 +2,7 @@ using CampaignService.Common;
 using CampaignService.Delivery;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
+using CampaignService.Webhooks;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 
@@ -114,7 +115,7 @@ public sealed class Campaign
         Require("scheduled", CampaignStatus.Draft, CampaignStatus.Scheduled);
         RequireAudience();
         SetStop(stopAt, start: at);
-        (Status, ScheduledAt, ScheduleZone, UpdatedAt) = (CampaignStatus.Scheduled, at.ToUniversalTime(), ZoneOf(at), now);
+        (Status, ScheduledAt, ScheduleZone, UpdatedAt, Happened) = (CampaignStatus.Scheduled, at.ToUniversalTime(), ZoneOf(at), now, EventType.CampaignScheduled);
     }
 
     /// <summary>scheduled -> draft.</summary>
@@ -145,7 +146,7 @@ public sealed class Campaign
     {
         Require("held", CampaignStatus.Scheduled, CampaignStatus.Sending);
         if (Status == CampaignStatus.Sending) Batch.Pause(batchReason);
-        (Status, StatusReason, PausedAt, UpdatedAt) = (CampaignStatus.Paused, reason, now, now);
+        (Status, StatusReason, PausedAt, UpdatedAt, Happened) = (CampaignStatus.Paused, reason, now, now, EventType.CampaignPaused);
     }
 
     /// <summary>Changes how many messages a second go to its external channels, also while they go.</summary>
@@ -161,7 +162,7 @@ public sealed class Campaign
     {
         Require("paused", CampaignStatus.Sending);
         Batch.Pause();
-        (Status, PausedAt, UpdatedAt) = (CampaignStatus.Paused, now, now);
+        (Status, PausedAt, UpdatedAt, Happened) = (CampaignStatus.Paused, now, now, EventType.CampaignPaused);
     }
 
     /// <summary>paused -> sending. The caller releases the chunks in the same transaction, or cuts them if it never started.</summary>
@@ -176,7 +177,7 @@ public sealed class Campaign
             return;
         }
         Batch.Resume(now);
-        (Status, UpdatedAt) = (CampaignStatus.Sending, now);
+        (Status, UpdatedAt, Happened) = (CampaignStatus.Sending, now, EventType.CampaignResumed);
     }
 
     /// <summary>sending | paused -> stopped. The caller closes the chunks in the same transaction; <see cref="Finish"/> follows when nothing is pending.</summary>
@@ -195,7 +196,7 @@ public sealed class Campaign
         // A limit that has passed would stop the retry before its first message.
         if (StopAt <= now) StopAt = null;
         Batch.Reopen(now);
-        (Status, CompletedAt, UpdatedAt) = (CampaignStatus.Sending, null, now);
+        (Status, CompletedAt, UpdatedAt, Happened) = (CampaignStatus.Sending, null, now, EventType.CampaignResumed);
     }
 
     /// <summary>draft | scheduled | paused before the first message -> cancelled.</summary>
@@ -206,7 +207,7 @@ public sealed class Campaign
         Require("cancelled", CampaignStatus.Draft, CampaignStatus.Scheduled, CampaignStatus.Paused);
         if (sentAny) throw new ApiException(Errors.CancelAfterFirstMessage());
         Batch.Cancel();
-        (Status, StatusReason, PausedAt, UpdatedAt) = (CampaignStatus.Cancelled, null, null, now);
+        (Status, StatusReason, PausedAt, UpdatedAt, Happened) = (CampaignStatus.Cancelled, null, null, now, EventType.CampaignCancelled);
     }
 
     /// <summary>sending -> its outcome, when nothing is pending; what was stopped stays stopped.</summary>
@@ -215,7 +216,11 @@ public sealed class Campaign
         Require("finished", CampaignStatus.Sending, CampaignStatus.Stopped);
         if (Status == CampaignStatus.Sending) Status = outcome;
         (CompletedAt, UpdatedAt) = (now, now);
+        Happened = Status switch { CampaignStatus.Stopped => EventType.CampaignStopped, CampaignStatus.Failed => EventType.CampaignFailed, _ => EventType.CampaignCompleted };
     }
+
+    /// <summary>What the last verb made of it, to be told with the change that it makes (<see cref="CampaignEvents"/>). Of a stop it is told when nothing is under way any more.</summary>
+    public EventType? Happened { get; private set; }
 
     /// <summary>Whether its audience was cut into chunks: it was sending at some time.</summary>
     public bool IsCut => Batch.State != BatchState.Draft;
@@ -237,7 +242,7 @@ public sealed class Campaign
     {
         RequireAudience();
         Batch.Start(now);
-        (Status, StartedAt, UpdatedAt) = (CampaignStatus.Sending, now, now);
+        (Status, StartedAt, UpdatedAt, Happened) = (CampaignStatus.Sending, now, now, EventType.CampaignStarted);
     }
 
     private void SetStop(Optional<DateTimeOffset?> stopAt, DateTimeOffset start)
@@ -268,6 +273,7 @@ public sealed class Campaign
             builder.HasKey(c => c.Id);
             // Every UPDATE names the status it started from: of two verbs at once, one finds no row.
             builder.Property(c => c.Status).HasConversion<short>().IsConcurrencyToken();
+            builder.Ignore(c => c.Happened);
             builder.Property(c => c.DeliveryMode).HasConversion<short>();
             builder.HasIndex(c => new { c.AppNo, c.Id });
             builder.HasIndex(c => c.ScheduledAt).HasFilter($"status = {(short)CampaignStatus.Scheduled}");

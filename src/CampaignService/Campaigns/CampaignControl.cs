@@ -83,6 +83,7 @@ public sealed class CampaignControl(CampaignsDb db, CampaignLauncher launcher, B
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
         var campaign = await db.LockAsync(app, id, ct);
         await change(campaign, clock.GetUtcNow());
+        await db.TellAsync(campaign, ct);
         await launcher.SetClockAsync(campaign, transaction, again: false, ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);

@@ -20,6 +20,7 @@ public sealed class CampaignLauncher(CampaignsDb db, ICampaignSchedule schedule,
         var campaign = await db.LockAsync(app, id, ct);
         campaign.SendNow(stopAt, clock.GetUtcNow());
         await CutAsync(campaign, await SendableChannelsAsync(campaign, ct), ct);
+        await db.TellAsync(campaign, ct);
         await SetClockAsync(campaign, transaction, again: false, ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);

@@ -22,10 +22,15 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
             BatchOutcome.Failed => CampaignStatus.Failed,
             _ => CampaignStatus.PartiallyFailed,
         }, clock.GetUtcNow());
+        await db.TellAsync(campaign, ct);
     }
 
-    public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct) =>
-        (await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct)).Hold(CodeOf(reason), clock.GetUtcNow(), reason);
+    public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct)
+    {
+        var campaign = await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct);
+        campaign.Hold(CodeOf(reason), clock.GetUtcNow(), reason);
+        await db.TellAsync(campaign, ct);
+    }
 
     public async Task<bool> ReleasedAsync(CampaignsDb db, Batch batch, CancellationToken ct)
     {
@@ -33,6 +38,7 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         // Past its stopAt somebody is to decide, as with whatever is paused.
         if (campaign.StatusReason != StatusReasons.ProviderDown || campaign.StopAt <= now) return false;
         campaign.Resume(now);
+        await db.TellAsync(campaign, ct);
         return true;
     }
 
@@ -58,6 +64,7 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         await using var transaction = await db.Database.BeginTransactionAsync(ct);
         if (await db.TryLockAsync(id, ct) is not var (campaign, now) || campaign.Status != CampaignStatus.Scheduled) return;
         campaign.Hold(code, now);
+        await db.TellAsync(campaign, ct);
         await schedule.RemoveAsync(id, CampaignMoment.Start, transaction.GetDbTransaction(), ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);

@@ -18,6 +18,7 @@ public sealed class CampaignTimetable(
         var campaign = await db.LockAsync(app, id, ct);
         campaign.Schedule(at, stopAt, clock.GetUtcNow());
         await launcher.SendableChannelsAsync(campaign, ct);
+        await db.TellAsync(campaign, ct);
         await launcher.SetClockAsync(campaign, transaction, again: false, ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
@@ -48,6 +49,7 @@ public sealed class CampaignTimetable(
         else if (campaign.Status == CampaignStatus.Sending && campaign.StopAt <= now) await control.StopAsync(campaign, now, ct);
         // Called early, by a clock that was wrong: it is set again. What was due does not touch the clock, and so needs nothing but its own rows.
         else await launcher.SetClockAsync(campaign, transaction, again: true, ct);
+        await db.TellAsync(campaign, ct);
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
         signal.Wake();

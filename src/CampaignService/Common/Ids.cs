@@ -8,7 +8,7 @@ namespace CampaignService.Common;
 /// </summary>
 public static class Ids
 {
-    public const string ApiKey = "key", Category = "cat", Campaign = "cmp", Channel = "chn", Device = "dev", Template = "tpl", Notification = "ntf", FeedItem = "fit";
+    public const string ApiKey = "key", Category = "cat", Campaign = "cmp", Channel = "chn", Device = "dev", Template = "tpl", Notification = "ntf", FeedItem = "fit", Event = "evt", Webhook = "whk", Attempt = "att";
 
     /// <summary>A new id; those made later sort behind, so a list ordered by id is ordered by time.</summary>
     public static string New(string prefix, DateTimeOffset now) => $"{prefix}_{Guid.CreateVersion7(now):N}";

@@ -20,6 +20,9 @@ public static class Telemetry
 
     private static readonly Counter<long> Launches = Meter.CreateCounter<long>("campaigns.launches", "{campaign}", "Campaigns whose sending this process started.");
 
+    private static readonly Counter<long> WebhookCalls = Meter.CreateCounter<long>("campaigns.webhook_calls", "{call}",
+        "Calls of webhooks: taken, failed (and tried again), given_up (after the last attempt or a 410).");
+
     private static long _stuckWork;
 
     static Telemetry() => Meter.CreateObservableGauge("campaigns.stuck_work", () => StuckWork, "{object}",
@@ -54,10 +57,13 @@ public static class Telemetry
 
     public static void Launched() => Launches.Add(1);
 
+    public static void WebhookCalled(bool taken, bool again) => WebhookCalls.Add(1, new KeyValuePair<string, object?>("result", taken ? "taken" : again ? "failed" : "given_up"));
+
     /// <summary>Shows what has not happened yet as 0, so that its first time is seen as a rise.</summary>
     public static void Begin()
     {
         foreach (var result in (string[])["closed", "abandoned", "given_back", "rescued", "set_aside"]) Chunk(result, 0);
+        foreach (var result in (string[])["taken", "failed", "given_up"]) WebhookCalls.Add(0, new KeyValuePair<string, object?>("result", result));
         Launches.Add(0);
     }
 

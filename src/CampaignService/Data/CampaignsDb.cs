@@ -5,6 +5,7 @@ using CampaignService.Notifications;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
 using CampaignService.Users;
+using CampaignService.Webhooks;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 
@@ -35,6 +36,8 @@ public sealed class CampaignsDb(DbContextOptions<CampaignsDb> options) : DbConte
     public DbSet<Batch> Batches => Set<Batch>();
 
     public DbSet<Campaign> Campaigns => Set<Campaign>();
+
+    public DbSet<Webhook> Webhooks => Set<Webhook>();
 
     public DbSet<Notification> Notifications => Set<Notification>();
 

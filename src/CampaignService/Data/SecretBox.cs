@@ -16,7 +16,7 @@ public sealed class SecretBox(IReadOnlyList<byte[]> keys)
     private const int KeyLength = 32, KeyIdLength = 4, NonceLength = 12, TagLength = 16, HeadLength = 1 + KeyIdLength + NonceLength + TagLength;
 
     /// <param name="secret">What to keep.</param>
-    /// <param name="owner">What it belongs to, such as the id of an endpoint; the same is needed to open it.</param>
+    /// <param name="owner">What it belongs to, such as the id of a webhook; the same is needed to open it.</param>
     public byte[] Seal(string secret, string owner)
     {
         var text = Encoding.UTF8.GetBytes(secret);

@@ -1,10 +1,11 @@
+using CampaignService.Webhooks;
 using Npgsql;
 
 namespace CampaignService.Feed;
 
 /// <summary>
 /// Marks items as delivered, read, engaged with and deleted. The first time is kept, so repeating is safe. A mark and its receipt are one statement: die before
-/// its commit, and neither happened. What is counted is what the statement changed, never what was asked for, so receipts equal a
+/// its commit, and neither happened; nor did the event that tells of it. What is counted is what the statement changed, never what was asked for, so receipts equal a
 /// recount of the rows however many calls come at once.
 /// </summary>
 /// <remarks>
@@ -27,7 +28,8 @@ public sealed class FeedMarks(NpgsqlDataSource source)
             WITH marked AS (
               UPDATE feed_items SET delivered_at = clock_timestamp()
               WHERE app_no = $1 AND user_id = $2 AND id = $3 AND delivered_at IS NULL AND {FeedRow.Visible}
-              RETURNING source_id)
+              RETURNING source_id),
+            told AS ({FeedSubjects.Tell(EventType.FeedItemDelivered, "$3", "marked")})
             INSERT INTO feed_receipts AS r (source_id, slot, delivered) SELECT source_id, $3 & 15, 1 FROM marked
             ON CONFLICT (source_id, slot) DO UPDATE SET delivered = r.delivered + excluded.delivered
             """, ct);
@@ -44,7 +46,9 @@ public sealed class FeedMarks(NpgsqlDataSource source)
             marked AS (
               UPDATE feed_items AS i SET read_at = unread.now, delivered_at = coalesce(unread.delivered_at, unread.now)
               FROM unread WHERE i.app_no = $1 AND i.user_id = $2 AND i.id = $3 AND i.read_at IS NULL
-              RETURNING i.source_id, (unread.delivered_at IS NULL)::integer AS delivered)
+              RETURNING i.source_id, (unread.delivered_at IS NULL)::integer AS delivered),
+            told AS ({FeedSubjects.Tell(EventType.FeedItemRead, "$3", "marked")}),
+            told_first AS ({FeedSubjects.Tell(EventType.FeedItemDelivered, "$3", "marked WHERE delivered = 1")})
             INSERT INTO feed_receipts AS r (source_id, slot, delivered, read) SELECT source_id, $3 & 15, delivered, 1 FROM marked
             ON CONFLICT (source_id, slot) DO UPDATE SET delivered = r.delivered + excluded.delivered, read = r.read + excluded.read
             """, ct);
@@ -62,6 +66,7 @@ public sealed class FeedMarks(NpgsqlDataSource source)
               UPDATE feed_items AS i SET engaged_at = coalesce(item.engaged_at, clock_timestamp()), topics = array_append(i.topics, $4)
               FROM item WHERE i.app_no = $1 AND i.user_id = $2 AND i.id = $3
               RETURNING i.source_id, item.engaged_at IS NULL AS is_first),
+            told AS ({FeedSubjects.Tell(EventType.FeedItemEngaged, "$3", "marked", "$4")}),
             counted AS (
               INSERT INTO feed_topics AS t (source_id, topic, slot, n) SELECT source_id, $4, $3 & 15, 1 FROM marked
               ON CONFLICT (source_id, topic, slot) DO UPDATE SET n = t.n + excluded.n)
@@ -118,6 +123,8 @@ public sealed class FeedMarks(NpgsqlDataSource source)
               UPDATE feed_items AS i SET read_at = unread.now, delivered_at = coalesce(unread.delivered_at, unread.now)
               FROM unread WHERE i.app_no = $1 AND i.user_id = $2 AND i.id = unread.id AND i.read_at IS NULL
               RETURNING i.id, i.source_id, (unread.delivered_at IS NULL)::integer AS delivered),
+            told AS ({FeedSubjects.Tell(EventType.FeedItemRead, "id", "marked")}),
+            told_first AS ({FeedSubjects.Tell(EventType.FeedItemDelivered, "id", "marked WHERE delivered = 1")}),
             counted AS (
               INSERT INTO feed_receipts AS r (source_id, slot, delivered, read)
               SELECT source_id, id & 15, sum(delivered), count(id) FROM marked GROUP BY 1, 2 ORDER BY 1, 2

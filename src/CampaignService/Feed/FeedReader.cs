@@ -136,12 +136,12 @@ public sealed class FeedReader(NpgsqlDataSource source)
 
     /// <summary>Items of many feeds by their ids. Those that went meanwhile are not among them.</summary>
     /// <returns>The place of the item in the lists, and the item.</returns>
-    public async Task<List<(int Place, FeedRow Row)>> FindAllAsync(int[] apps, string[] users, long[] ids, CancellationToken ct)
+    public async Task<List<(int Place, FeedRow Row)>> FindAllAsync(int[] apps, string[] users, long[] ids, CancellationToken ct, bool evenHidden = false)
     {
         // feed_items' key, once for each item, as above
         await using var command = source.CreateCommand($"""
             SELECT f.no::integer - 1, i.* FROM unnest($1::integer[], $2::text[], $3::bigint[]) WITH ORDINALITY AS f(app_no, user_id, id, no)
-            CROSS JOIN LATERAL (SELECT {FeedRow.Columns} FROM feed_items WHERE app_no = f.app_no AND user_id = f.user_id AND id = f.id AND {FeedRow.Visible} LIMIT 1) AS i
+            CROSS JOIN LATERAL (SELECT {FeedRow.Columns} FROM feed_items WHERE app_no = f.app_no AND user_id = f.user_id AND id = f.id AND {(evenHidden ? "true" : FeedRow.Visible)} LIMIT 1) AS i
             """);
         foreach (var list in new object[] { apps, users, ids }) command.Parameters.Add(new() { Value = list });
         var found = new List<(int, FeedRow)>();

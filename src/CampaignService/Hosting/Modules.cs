@@ -9,6 +9,7 @@ using CampaignService.Notifications;
 using CampaignService.Scheduling;
 using CampaignService.Templates;
 using CampaignService.Users;
+using CampaignService.Webhooks;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -28,6 +29,20 @@ public static class Modules
         // In this order people are erased: when a feed is, nothing can come into it any more.
         services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();
         services.AddScoped<IPersonalData, SenderRecords>().AddScoped<IPersonalData, RecipientRecords>().AddScoped<IPersonalData, GoneAddresses>().AddScoped<IPersonalData, NotificationRecords>().AddScoped<IPersonalData, FeedRecords>();
+        // What they did in their feed is told no more when nothing of it is left.
+        services.AddScoped<IPersonalData, EventRecords>();
+
+        var sealing = SecretBox.KeysIn(builder.Configuration["Secrets:Key"]);
+        services.AddSingleton(provider => new SecretBox([.. sealing, provider.GetRequiredService<LoadedSecrets>().Sealing]));
+        services.AddOptions<WebhookSettings>().BindConfiguration("Webhooks").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<EventRetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<EventReader>().AddSingleton<EventSequencer>().AddSingleton<EventRetention>().AddScoped<IEventSubjects, NotificationSubjects>().AddScoped<IEventSubjects, FeedSubjects>();
+        services.AddSingleton<WebhookSignal>().AddSingleton<WebhookQueue>().AddSingleton<WebhookSender>().AddSingleton<WebhookSwitch>().AddSingleton<WebhookAttempts>().AddSingleton<WebhookDispatcher>();
+        if (roles.Worker)
+        {
+            services.AddHostedService(provider => provider.GetRequiredService<EventSequencer>()).AddHostedService(provider => provider.GetRequiredService<WebhookDispatcher>());
+            services.AddHostedService(provider => provider.GetRequiredService<EventRetention>());
+        }
 
         services.AddOptions<RetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<FeedPartitions>();

@@ -37,8 +37,6 @@ public static class Platform
         services.AddSingleton<DbMigrator>().AddSingleton<DatabaseHealth>().AddSingleton<DatabaseClock>();
         services.AddSingleton<TimeProvider>(provider => provider.GetRequiredService<DatabaseClock>());
         services.AddSingleton<LoadedSecrets>().AddSingleton(provider => new Cursors(provider.GetRequiredService<LoadedSecrets>().Cursors));
-        var sealing = SecretBox.KeysIn(builder.Configuration["Secrets:Key"]);
-        services.AddSingleton(provider => new SecretBox([.. sealing, provider.GetRequiredService<LoadedSecrets>().Sealing]));
         services.AddHostedService<ClockKeeper>();
         services.AddSingleton<Metrics>();
         // At once: a slow upload must not use up the time in which the workers put down their chunks.

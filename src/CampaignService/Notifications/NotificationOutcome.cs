@@ -1,5 +1,6 @@
 using CampaignService.Data;
 using CampaignService.Delivery;
+using CampaignService.Webhooks;
 using Microsoft.EntityFrameworkCore;
 
 namespace CampaignService.Notifications;
@@ -12,8 +13,13 @@ public sealed class NotificationOutcome(TimeProvider clock) : IBatchOwner
 
     public BatchKind Kind => BatchKind.Notification;
 
-    public async Task EndedAsync(CampaignsDb db, Batch batch, BatchTotals totals, CancellationToken ct) =>
-        (await FindAsync(db, batch, ct)).Finish(await BatchOutcomes.DecideAsync(db.Connection, batch, totals, ct), clock.GetUtcNow());
+    public async Task EndedAsync(CampaignsDb db, Batch batch, BatchTotals totals, CancellationToken ct)
+    {
+        var notification = await FindAsync(db, batch, ct);
+        notification.Finish(await BatchOutcomes.DecideAsync(db.Connection, batch, totals, ct), clock.GetUtcNow());
+        var type = notification.Status == NotificationStatus.Failed ? EventType.NotificationFailed : EventType.NotificationCompleted;
+        await EventLog.AppendAsync(db.Connection, batch.AppNo, type, await new NotificationViews(db).OfAsync(notification, ct), person: null, ct);
+    }
 
     public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct)
     {

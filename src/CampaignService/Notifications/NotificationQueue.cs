@@ -2,6 +2,7 @@ using CampaignService.Data;
 using CampaignService.Delivery;
 using CampaignService.Idempotency;
 using CampaignService.Templates;
+using CampaignService.Webhooks;
 
 namespace CampaignService.Notifications;
 
@@ -35,6 +36,7 @@ public sealed class NotificationQueue(CampaignsDb db, ChunkProcessor processor, 
         batch.Start(now);
         await ChunkPlanner.PlanAsync(db, batch, [.. template.Channels.Select(c => c.Channel)], direct: true, ct);
         await db.SaveChangesAsync(ct);
+        await EventLog.AppendAsync(db.Connection, batch.AppNo, EventType.NotificationCreated, await new NotificationViews(db).OfAsync(notification, ct), person: null, ct);
         var inApp = mode == NotificationMode.Realtime ? await ChunkQueue.TakeInAppAsync(db.Connection, batch.Id, ct) : [];
         var channels = NotificationSender.ChannelsOf(template);
         var answer = mode == NotificationMode.Realtime

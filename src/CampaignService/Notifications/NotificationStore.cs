@@ -1,6 +1,7 @@
 using CampaignService.Data;
 using CampaignService.Feed;
 using CampaignService.Idempotency;
+using CampaignService.Webhooks;
 using Npgsql;
 
 namespace CampaignService.Notifications;
@@ -13,9 +14,9 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
 {
     /// <summary>
     /// Keys in their order, so that two such statements cannot lock each other out; then the notifications that won their keys or have none;
-    /// then their feed rows. One that is there already is from an attempt whose outcome was unknown.
+    /// then their feed rows, and an event for each. One that is there already is from an attempt whose outcome was unknown.
     /// </summary>
-    private const string Write = $"""
+    private static readonly string Write = $"""
         WITH won AS ( -- idempotency_keys' key
           INSERT INTO idempotency_keys AS k (app_no, key, digest, state, status, answer, at)
           SELECT app_no, key, digest, 3, 200, answer, clock_timestamp() FROM unnest($1, $2, $3, $4) AS u (app_no, key, digest, answer)
@@ -31,7 +32,9 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
           FROM unnest($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS n (app_no, id, template_id, template_version, template_slug, tag, duplicates, user_ids, user_vars, channel_nos, key)
           WHERE n.key IS NULL OR EXISTS (SELECT 1 FROM won WHERE won.app_no = n.app_no AND won.key = n.key)
           ON CONFLICT (app_no, id) DO NOTHING
-          RETURNING app_no, id)
+          RETURNING app_no, id),
+        told AS (
+          INSERT INTO outbox_events (app_no, type, subject) SELECT app_no, {(short)EventType.NotificationSent}, id FROM made)
         INSERT INTO feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars)
         SELECT made.app_no, c.channel_no, next_id(), made.id, CASE WHEN c.hours > 0 THEN clock_timestamp() + make_interval(hours => c.hours) END, r.user_id, r.vars::text[]
         FROM made JOIN unnest($16, $17, $18) AS r (source_id, user_id, vars) ON r.source_id = made.id

@@ -15,10 +15,7 @@ public sealed class NotificationViews(CampaignsDb db)
     {
         if (notifications.Count == 0) return [];
         var ids = notifications.Select(n => n.Id).ToArray();
-        var templates = notifications.Select(n => n.TemplateId).Distinct().ToArray();
-        var numbers = notifications.Select(n => n.TemplateVersion).Distinct().ToArray();
-        var versions = (await db.TemplateVersions.AsNoTracking().Where(v => templates.Contains(v.TemplateId) && numbers.Contains(v.Version)).ToListAsync(ct))
-            .ToDictionary(v => (v.TemplateId, v.Version));
+        var versions = await VersionsAsync(notifications, ct);
         await db.Database.OpenConnectionAsync(ct);
         try
         {
@@ -32,6 +29,13 @@ public sealed class NotificationViews(CampaignsDb db)
         }
     }
 
+    /// <summary>Notifications to few as they were when they were sent: nobody had reported anything yet.</summary>
+    public async Task<IReadOnlyList<NotificationView>> AsSentAsync(IReadOnlyList<Notification> notifications, CancellationToken ct)
+    {
+        var versions = await VersionsAsync(notifications, ct);
+        return [.. notifications.Select(n => Of(n, versions[(n.TemplateId, n.TemplateVersion)], sums: null, receipts: null))];
+    }
+
     /// <summary>The receivers of a notification to few, in order of user id: delivered on its channels, skipped on those that were disabled.</summary>
     public static IEnumerable<RecipientView> ReceiversOf(Notification notification, TemplateVersion version)
     {
@@ -42,6 +46,14 @@ public sealed class NotificationViews(CampaignsDb db)
         return notification.UserIds.Select((user, i) => (User: user, Values: TextArray.Read(notification.UserVars[i]))).OrderBy(r => r.User, StringComparer.Ordinal)
             .Select(r => new RecipientView(r.User, VariableValues.ToJson(schema, r.Values.Select((value, i) => (schema.Variables[i].Key, Value: value))
                 .Where(v => v.Value is not null).Select(v => KeyValuePair.Create(v.Key, v.Value!))), MessageStatus.Delivered, channels));
+    }
+
+    private async Task<Dictionary<(string, int), TemplateVersion>> VersionsAsync(IReadOnlyList<Notification> notifications, CancellationToken ct)
+    {
+        var templates = notifications.Select(n => n.TemplateId).Distinct().ToArray();
+        var numbers = notifications.Select(n => n.TemplateVersion).Distinct().ToArray();
+        return (await db.TemplateVersions.AsNoTracking().Where(v => templates.Contains(v.TemplateId) && numbers.Contains(v.Version)).ToListAsync(ct))
+            .ToDictionary(v => (v.TemplateId, v.Version));
     }
 
     private static NotificationView Of(Notification notification, TemplateVersion version, BatchTotals? sums, Receipts? receipts)

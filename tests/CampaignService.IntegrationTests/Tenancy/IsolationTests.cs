@@ -16,6 +16,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         ["POST /api/campaigns/{id}/limit"] = new { ratePerSecond = 5 },
         ["POST /api/campaigns/{id}/test-send"] = new { userIds = new[] { "ann" } },
         ["POST /api/notification-feed/{id}/engagement"] = new { topic = "opened" },
+        ["POST /api/webhooks/{id}/replay"] = new { from = 0, to = 1 },
     };
 
     [Fact]
@@ -123,6 +124,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
         var notification = (await service.Api.PostAsync("/api/notifications/messages", new { templateId = slug, receivers = new[] { "ann" } })).ShouldBe(HttpStatusCode.OK).Data;
         (await service.Api.PostAsync("/api/users", new { id = $"user-{suffix}" })).ShouldBe(HttpStatusCode.OK);
         (await service.Api.PostAsync($"/api/users/user-{suffix}/devices", new { deviceId = "phone", platform = "web", token = $"token-{suffix}" })).ShouldBe(HttpStatusCode.Created);
+        var webhook = (await service.Api.PostAsync("/api/webhooks", new { url = "https://example.com/", events = new[] { "*" } })).ShouldBe(HttpStatusCode.Created).Data;
         var item = await service.ScalarAsync<long>("SELECT id FROM feed_items WHERE user_id = 'ann' ORDER BY id DESC LIMIT 1");
         return new Ours(
             new()
@@ -133,6 +135,7 @@ public sealed class IsolationTests(TestService service) : IClassFixture<TestServ
                 ["campaigns"] = [sent, draft],
                 ["notifications"] = [Text(notification, "notificationId")],
                 ["users"] = [$"user-{suffix}"],
+                ["webhooks"] = [Text(webhook, "id")],
                 ["notification-feed"] = [Ids.FromNumber(Ids.FeedItem, item)],
             },
             new() { ["userId"] = "ann", ["deviceId"] = "phone" });

@@ -195,6 +195,75 @@ internal static class EngineSchema
         DROP TABLE rate_slots, channel_circuits, gone_addresses;
         DROP INDEX batches_held, chunks_ready_external;
         ALTER TABLE chunks DROP COLUMN recalled;
+
+    public const string Events = """
+        -- Ids of events and of attempts: the database's time in milliseconds since 2024, above 22 bits of a sequence. Each second one is left out: what stands for two takes it, too.
+        CREATE SEQUENCE event_id_sequence INCREMENT BY 2;
+        CREATE FUNCTION next_event_id() RETURNS bigint LANGUAGE sql VOLATILE AS
+          $$ SELECT (((date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22) | (nextval('event_id_sequence') & 4194303) $$;
+
+        -- Written in the transaction of the change, in any order; emptied by one transaction at a time.
+        CREATE TABLE outbox_events (
+          id bigint PRIMARY KEY DEFAULT next_event_id(),
+          app_no integer NOT NULL,
+          type smallint NOT NULL,
+          subject bigint,                            -- what it happened to, where that is described on reading
+          person text COLLATE "C",                   -- whose it is, or whose id stands in data as senderId
+          detail text,
+          data text,                                 -- the object as JSON, as it goes out
+          at timestamptz NOT NULL DEFAULT clock_timestamp())
+          WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+
+        -- The log. Whoever reads a row has seen all rows of the app with a smaller seq, or they will never be there.
+        CREATE SEQUENCE event_seq;
+        CREATE TABLE events (
+          app_no integer NOT NULL,
+          seq bigint NOT NULL,
+          id bigint NOT NULL,
+          type smallint NOT NULL,
+          subject bigint,
+          person text COLLATE "C",
+          detail text,
+          data text,
+          at timestamptz NOT NULL,
+          PRIMARY KEY (app_no, seq));
+        CREATE INDEX events_person ON events (app_no, person) WHERE person IS NOT NULL;
+        CREATE INDEX events_at ON events USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+
+        -- Events on their way: a row goes when the webhook has taken it or it was tried for the last time.
+        CREATE TABLE webhook_deliveries (
+          webhook_no integer NOT NULL,
+          seq bigint NOT NULL,
+          app_no integer NOT NULL,
+          attempts smallint NOT NULL DEFAULT 0,      -- that failed
+          due_at timestamptz NOT NULL,
+          lease_token uuid,
+          lease_until timestamptz,
+          PRIMARY KEY (webhook_no, seq))
+          WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+        CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_no, due_at);
+
+        CREATE TABLE webhook_attempts (
+          webhook_no integer NOT NULL,
+          id bigint NOT NULL,
+          event_id bigint NOT NULL,
+          type smallint NOT NULL,
+          person text COLLATE "C",
+          attempt smallint NOT NULL,
+          status integer,
+          error text,                                -- null: it was taken
+          answer text,
+          at timestamptz NOT NULL,
+          took_ms integer NOT NULL,
+          next_at timestamptz,
+          PRIMARY KEY (webhook_no, id));
+        """;
+
+    public const string DropEvents = """
+        DROP TABLE webhook_attempts, webhook_deliveries, events, outbox_events;
+        DROP SEQUENCE event_seq;
+        DROP FUNCTION next_event_id;
+        DROP SEQUENCE event_id_sequence;
         """;
 
     public const string DropPulse = "DROP TABLE delivery_pulse;";

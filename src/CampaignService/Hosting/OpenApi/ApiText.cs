@@ -37,7 +37,7 @@ public static class ApiText
         A call whose answer was lost may or may not have been carried out. Give every POST that makes or sends something an `Idempotency-Key` of
         its own, and repeat it unchanged until it is answered: it is carried out once, and the answer of that time comes again, with the header
         `Idempotency-Replayed: true`. Keys are kept for 24 hours. Refusals are kept, too, but for 401, 403, 429 and 5xx. Uploads take no key, for
-        repeating one adds nobody twice, nor do tokens and the operator's calls.
+        repeating one adds nobody twice, nor do tokens, the secrets of webhooks and the operator's calls.
 
         ### Refusals
         Every refusal is `application/problem+json` (RFC 9457) with an `error` for programs: decide by `error.code`. A bad request lists all

@@ -1,0 +1,42 @@
+using System.Text;
+using CampaignService.Common;
+using Npgsql;
+
+namespace CampaignService.Webhooks;
+
+/// <summary>Reads the log, and puts events together as callers and their servers get them.</summary>
+public sealed class EventReader(NpgsqlDataSource source, IServiceScopeFactory scopes)
+{
+    private static readonly RawJson Gone = new("null"u8.ToArray());
+
+    /// <summary>Those behind a place in the log, oldest first.</summary>
+    public async Task<IReadOnlyList<EventRow>> AfterAsync(int appNo, long after, int limit, CancellationToken ct)
+    {
+        // events' key
+        await using var command = source.CreateCommand($"SELECT {EventRow.Columns} FROM events v WHERE app_no = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+        command.Parameters.Add(new() { Value = appNo });
+        command.Parameters.Add(new() { Value = after });
+        command.Parameters.Add(new() { Value = limit });
+        var rows = new List<EventRow>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) rows.Add(EventRow.Of(reader));
+        return rows;
+    }
+
+    /// <returns>In the same order.</returns>
+    public async Task<IReadOnlyList<EventView>> DescribeAsync(int appNo, IReadOnlyList<EventRow> rows, CancellationToken ct)
+    {
+        var described = new Dictionary<long, RawJson>();
+        if (rows.Any(r => r.Data is null))
+        {
+            await using var scope = scopes.CreateAsyncScope();
+            foreach (var kind in scope.ServiceProvider.GetServices<IEventSubjects>())
+            {
+                EventRow[] theirs = [.. rows.Where(r => r.Data is null && kind.Owns(r.Type))];
+                if (theirs.Length == 0) continue;
+                foreach (var (seq, data) in await kind.DescribeAsync(appNo, theirs, ct)) described[seq] = data;
+            }
+        }
+        return [.. rows.Select(r => new EventView(r.PublicId, r.Type.Wire(), r.At, r.Data is { } data ? new RawJson(Encoding.UTF8.GetBytes(data)) : described.GetValueOrDefault(r.Seq, Gone)))];
+    }
+}

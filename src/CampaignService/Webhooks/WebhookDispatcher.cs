@@ -26,6 +26,7 @@ public sealed class WebhookDispatcher(
     private readonly List<Task> _calls = [];
     private readonly CancellationTokenSource _givenUp = new();
     private volatile bool _lost;
+    private bool _isStopped;
 
     /// <summary>One turn: writes down what has finished, and begins what is due as far as there is room.</summary>
     /// <returns>How many calls it began.</returns>
@@ -51,6 +52,8 @@ public sealed class WebhookDispatcher(
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
+        // A host that is disposed of stops once more.
+        if (Interlocked.Exchange(ref _isStopped, true)) return;
         await base.StopAsync(cancellationToken);
         await Task.WhenAny(Task.WhenAll(_calls), Task.Delay(Grace, clock, cancellationToken));
         await _givenUp.CancelAsync();

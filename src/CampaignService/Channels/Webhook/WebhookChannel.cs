@@ -6,6 +6,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using CampaignService.Common;
+using CampaignService.Webhooks;
 using Microsoft.Extensions.Options;
 
 namespace CampaignService.Channels.Webhook;
@@ -53,11 +54,10 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
         request.Headers.TryAddWithoutValidation("Idempotency-Key", id);
         foreach (var (name, value) in route.Secrets.Headers) request.Headers.TryAddWithoutValidation(name, value);
         if (route.Secrets.SigningSecret is not { } secret) return;
-        var at = clock.GetUtcNow().ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
+        var at = clock.GetUtcNow();
         request.Headers.TryAddWithoutValidation("webhook-id", id);
-        request.Headers.TryAddWithoutValidation("webhook-timestamp", at);
-        byte[] signed = [.. Encoding.UTF8.GetBytes($"{id}.{at}."), .. body.Span];
-        request.Headers.TryAddWithoutValidation("webhook-signature", "v1," + Convert.ToBase64String(HMACSHA256.HashData(Convert.FromBase64String(secret["whsec_".Length..]), signed)));
+        request.Headers.TryAddWithoutValidation("webhook-timestamp", at.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
+        request.Headers.TryAddWithoutValidation("webhook-signature", WebhookSecret.Sign([secret], id, at, body.Span));
     }
 
     private SendResult ResultOf(HttpResponseMessage response, bool ofOne)

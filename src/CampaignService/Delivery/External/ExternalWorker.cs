@@ -33,7 +33,7 @@ public sealed class ExternalWorker : BackgroundService
     private readonly Circuits _circuits;
     private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _readControl, _lookedAfter, _tidied;
-    private bool _lost;
+    private bool _lost, _isStopped;
 
     public ExternalWorker(
         [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, IServiceScopeFactory scopes, BatchSources sources, IEnumerable<IChannel> channels, BatchFinisher finisher, BatchHold hold,
@@ -56,6 +56,8 @@ public sealed class ExternalWorker : BackgroundService
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
+        // A host that is disposed of stops once more.
+        if (Interlocked.Exchange(ref _isStopped, true)) return;
         await _stopping.CancelAsync();
         _abandon.CancelAfter(Grace);
         await base.StopAsync(cancellationToken);

@@ -18,7 +18,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     private const int MostBytesInOne = 4 << 20;
 
     /// <summary>While one waits for its commit, another gathers and writes; more would only make smaller ones.</summary>
-    public static readonly int Flushers = int.Parse(Environment.GetEnvironmentVariable("FL") ?? "2");
+    public const int Flushers = 2;
 
     private readonly Channel<PendingNotification> _queue = Channel.CreateBounded<PendingNotification>(10_000);
     private readonly Lock _starting = new();

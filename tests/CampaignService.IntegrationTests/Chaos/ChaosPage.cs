@@ -39,7 +39,7 @@ internal static class ChaosPage
     }
 
     /// <summary>Rewrites what follows the heading of the last section; the rest of the page is written by hand. The working folder is the repository's.</summary>
-    public static async Task WriteAsync(IReadOnlyList<ChaosReport> reports, string command)
+    public static async Task WriteAsync(IReadOnlyList<ChaosReport> reports, ExternalReport external, string command)
     {
         const string page = "docs/reliability.md", heading = "## The last run";
         var text = await File.ReadAllTextAsync(page);
@@ -51,6 +51,8 @@ internal static class ChaosPage
             .NET {Environment.Version}: `{command}`
 
             {Table(reports)}
+            {external.Table}
+
             """);
     }
 

@@ -42,10 +42,10 @@ internal static class ChaosProgram
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
         try
         {
-            var reports = await RunAsync(TimeSpan.FromMinutes(minutes), seed, stop.Token);
-            Console.WriteLine(ChaosPage.Table(reports));
-            if (write) await ChaosPage.WriteAsync(reports, $"scripts/chaos --minutes {minutes.ToString(CultureInfo.InvariantCulture)} --seed {seed} --write");
-            return reports.TrueForAll(r => r.Violations.Count == 0) ? 0 : 1;
+            var (reports, external) = await RunAsync(TimeSpan.FromMinutes(minutes), seed, stop.Token);
+            Console.WriteLine($"{ChaosPage.Table(reports)}\n{external.Table}");
+            if (write) await ChaosPage.WriteAsync(reports, external, $"scripts/chaos --minutes {minutes.ToString(CultureInfo.InvariantCulture)} --seed {seed} --write");
+            return external.Holds && reports.TrueForAll(r => r.Violations.Count == 0) ? 0 : 1;
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -60,7 +60,7 @@ internal static class ChaosProgram
         }
     }
 
-    private static async Task<List<ChaosReport>> RunAsync(TimeSpan time, int seed, CancellationToken ct)
+    private static async Task<(List<ChaosReport> Reports, ExternalReport External)> RunAsync(TimeSpan time, int seed, CancellationToken ct)
     {
         using var folder = await TestFolder.CreateAsync();
         var options = new EmbeddedPostgresOptions { DataDirectory = folder.Sub("postgres") };
@@ -78,7 +78,8 @@ internal static class ChaosProgram
             if (report.Violations.Count > 0) Console.WriteLine($"     The logs are in {report.SaveLogs()}");
             await ExecuteAsync(server.ConnectionString, $"DROP DATABASE round_{reports.Count - 1} WITH (FORCE)", ct);
         }
-        return reports;
+        await ExecuteAsync(server.ConnectionString, "CREATE DATABASE external", ct);
+        return (reports, await new ExternalRun(new NpgsqlConnectionStringBuilder(server.ConnectionString) { Database = "external" }.ConnectionString, seed).RunAsync(ct));
     }
 
     private static async Task ExecuteAsync(string connectionString, string sql, CancellationToken ct)

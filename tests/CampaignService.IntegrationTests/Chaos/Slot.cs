@@ -4,7 +4,7 @@ using CampaignService.IntegrationTests.Support;
 namespace CampaignService.IntegrationTests.Chaos;
 
 /// <summary>The place of one process of the service: whenever it dies, the next one is started.</summary>
-internal sealed class Slot(string connectionString, string roles, ChaosReport report) : IAsyncDisposable
+internal sealed class Slot(string connectionString, string roles, ChaosReport report, params (string Name, string Value)[] settings) : IAsyncDisposable
 {
     private readonly CancellationTokenSource _end = new();
     private readonly Lock _change = new();
@@ -84,7 +84,7 @@ internal sealed class Slot(string connectionString, string roles, ChaosReport re
         _current.Dispose();
     }
 
-    private ServiceProcess Start() => ServiceProcess.Start(connectionString, roles.Length == 0 ? [] : [("Roles", roles)]);
+    private ServiceProcess Start() => ServiceProcess.Start(connectionString, [.. settings, .. roles.Length == 0 ? [] : new[] { ("Roles", roles) }]);
 
     private void Note(ServiceProcess process)
     {

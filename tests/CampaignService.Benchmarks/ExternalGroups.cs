@@ -13,26 +13,34 @@ internal static class ExternalGroups
     private static readonly TimeSpan Slow = TimeSpan.FromMilliseconds(50), RateTime = TimeSpan.FromSeconds(30);
 
     /// <summary>The same number of calls of the same size by the same number of callers, from this process.</summary>
-    public static async Task<Figure[]> LoopbackAsync(Bench bench, Product product, int reps, CancellationToken ct)
+    public static async Task<Figure[]> LoopbackAsync(Bench bench, Product product, ServiceProcess service, int reps, CancellationToken ct)
     {
         await using var sink = await BenchSink.StartAsync();
         var template = await product.WebhookTemplateAsync(sink.Url, new { maxConcurrency = LoopbackConcurrency }, ct);
         var (ours, bare) = (new List<double>(), new List<double>());
+        var (processor, itsDatabase, itsLoop) = (new List<double>(), new List<double>(), new List<double>());
         await Bench.InterleaveAsync(reps, ct,
             async measured =>
             {
+                var before = (Service: ProcessorTime([service.Id]), Database: ProcessorTime(await BackendsAsync(bench, ct)));
                 var time = await SendAsync(bench, product, sink, template, bench.File, ct);
-                if (measured) ours.Add(Bench.Rows / time.TotalSeconds);
+                if (!measured) return;
+                ours.Add(Bench.Rows / time.TotalSeconds);
+                processor.Add((ProcessorTime([service.Id]) - before.Service) / Bench.Rows * 1e6);
+                itsDatabase.Add((ProcessorTime(await BackendsAsync(bench, ct)) - before.Database) / Bench.Rows * 1e6);
             },
             async measured =>
             {
+                var before = ProcessorTime([Environment.ProcessId]);
                 var time = await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
-                if (measured) bare.Add(Bench.Rows / time.TotalSeconds);
+                if (!measured) return;
+                bare.Add(Bench.Rows / time.TotalSeconds);
+                itsLoop.Add((ProcessorTime([Environment.ProcessId]) - before) / Bench.Rows * 1e6);
             });
         return
         [
             new($"Webhook messages to a server on loopback, {LoopbackConcurrency} at once, rate against a bare loop of HttpClient", ours.Ratios(bare).Median(), "x", 0.9, 0.8, AtMost: false,
-                $"product {Rates(ours)}; bare loop {Rates(bare)}; {Bench.Rows:N0} messages of {sink.LastBytes} B each"),
+                string.Create(CultureInfo.InvariantCulture, $"product {Rates(ours)}; bare loop {Rates(bare)}; {Bench.Rows:N0} messages of {sink.LastBytes} B each. Processor time of a message: service {processor.Median():0} us, database {itsDatabase.Median():0} us; of a call of the bare loop with its server {itsLoop.Median():0} us")),
         ];
     }
 
@@ -137,6 +145,28 @@ internal static class ExternalGroups
             }
         }, ct)));
         return clock.Elapsed;
+    }
+
+    /// <summary>In seconds, of them all since they were started.</summary>
+    private static double ProcessorTime(IEnumerable<int> processes)
+    {
+        var ticks = 0L;
+        foreach (var id in processes)
+        {
+            if (!File.Exists($"/proc/{id}/stat")) continue;
+            var fields = File.ReadAllText($"/proc/{id}/stat").Split(") ")[^1].Split(' ');
+            ticks += long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture);
+        }
+        return ticks / 100.0;
+    }
+
+    private static async Task<List<int>> BackendsAsync(Bench bench, CancellationToken ct)
+    {
+        await using var command = bench.Db.CreateCommand("SELECT pid FROM pg_stat_activity");
+        var pids = new List<int>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) pids.Add(reader.GetInt32(0));
+        return pids;
     }
 
     private static string Rates(IReadOnlyList<double> rates) => string.Create(CultureInfo.InvariantCulture, $"{rates.Median():0}/s ({string.Join(", ", rates.Select(r => r.ToString("0", CultureInfo.InvariantCulture)))})");

@@ -12,16 +12,23 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate batch, ExternalWorks works, bool isProbe, CancellationToken stop, CancellationToken abandon) : IDisposable
 {
-    /// <summary>How far ahead of the calls the intent is written, in people: as many may be uncertain after a crash.</summary>
-    private const int Window = 250;
+    /// <summary>By how many people the intent is moved on, and how near its end: together as many may be uncertain after a crash.</summary>
+    private const int Window = 200, Margin = 50;
+
+    /// <summary>Results that are not written at once, but with the next that has to be.</summary>
+    private const int MostUnwritten = 250;
 
     /// <summary>No call begins so long after the last sign of life was sent: the lease may end 2 s later.</summary>
     private static readonly TimeSpan SureOfLease = TimeSpan.FromSeconds(13);
 
     private static readonly TimeSpan WriteAtLeast = TimeSpan.FromMilliseconds(250), RenewAtLeast = TimeSpan.FromSeconds(3), LookAtLeast = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>As metrics name what came of calls, in the order of <see cref="SendOutcome"/>.</summary>
+    private static readonly string[] OutcomeNames = ["delivered", "retried", "failed", "uncertain"];
+
     private readonly SemaphoreSlim _writeNow = new(0), _written = new(0);
     private readonly List<string> _served = [];
+    private readonly int[] _outcomes = new int[4];
     private ChunkPass _pass = null!;
     private long _renewedAt = claim.ClaimedAt;
     private int _intent, _wanted, _calls = 1, _unstarted = claim.N;
@@ -203,10 +210,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         // Under a limit no more than what begins in a second.
         var rate = Math.Min(batch.Slots.PerSecond ?? double.MaxValue, line.Slots.PerSecond ?? double.MaxValue);
         var window = isProbe || (claim.Starts > 1 && _intent == 0) ? 1 : (int)Math.Clamp(rate, line.Route.Settings.BatchSize, Window);
-        var (wanted, ahead) = (Volatile.Read(ref _wanted), Math.Min(claim.N, upTo + window - 1));
-        if (ahead > wanted && upTo + (window / 2) > wanted)
+        var wanted = Volatile.Read(ref _wanted);
+        if (wanted < claim.N && upTo + Math.Min(Margin, window / 4) > wanted)
         {
-            Volatile.Write(ref _wanted, ahead);
+            Volatile.Write(ref _wanted, Math.Min(claim.N, Math.Max(wanted, upTo - 1) + window));
             _writeNow.Release();
         }
         while (Volatile.Read(ref _intent) < upTo && !IsClosed) await _written.WaitAsync(LookAtLeast);
@@ -236,8 +243,8 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             {
                 lock (_served) _served.AddRange(group.Select(g => g.Target.Person.UserId));
             }
-            Telemetry.Sent("webhook", result.Outcome switch { SendOutcome.Sent => "delivered", SendOutcome.Rejected => "failed", SendOutcome.Uncertain => "uncertain", _ => "retried" }, group.Length);
-            if (_pass.Fresh >= Window) _writeNow.Release();
+            Interlocked.Add(ref _outcomes[(int)result.Outcome], group.Length);
+            if (_pass.Fresh >= MostUnwritten) _writeNow.Release();
         }
         finally
         {
@@ -292,6 +299,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             Learn(answer);
             _ended = ending;
             works.Pulse.Progressed(claim.BatchId);
+            for (var i = 0; i < _outcomes.Length; i++)
+            {
+                if (Interlocked.Exchange(ref _outcomes[i], 0) is > 0 and var count) Telemetry.Sent("webhook", OutcomeNames[i], count);
+            }
             return true;
         }
         catch (Exception e) when (DatabaseHealth.IsConnectionLoss(e) || DatabaseHealth.IsTimeout(e))

@@ -195,6 +195,7 @@ internal static class EngineSchema
         DROP TABLE rate_slots, channel_circuits, gone_addresses;
         DROP INDEX batches_held, chunks_ready_external;
         ALTER TABLE chunks DROP COLUMN recalled;
+        """;
 
     public const string Events = """
         -- Ids of events and of attempts: the database's time in milliseconds since 2024, above 22 bits of a sequence. Each second one is left out: what stands for two takes it, too.

@@ -16,7 +16,7 @@ public sealed class CampaignTests(TestService service) : IClassFixture<TestServi
         var campaign = await Api.CampaignAsync(made.GetProperty("id").GetString()!);
         Assert.Equal(made.GetRawText(), campaign.GetRawText());
         Assert.Equal(
-            "id,name,description,templateId,templateVersion,status,statusReason,deliveryMode,tag,variables,senderId,scheduledAt,scheduleZone,stopAt,startedAt,completedAt,pausedAt,totals,receipts,progress,secondsLeft,createdAt,updatedAt",
+            "id,name,description,templateId,templateVersion,status,statusReason,deliveryMode,tag,variables,senderId,ratePerSecond,scheduledAt,scheduleZone,stopAt,startedAt,completedAt,pausedAt,totals,receipts,progress,secondsLeft,createdAt,updatedAt",
             string.Join(',', campaign.EnumerateObject().Select(m => m.Name)));
         Assert.Equal(("Spring", "draft", "batch", "Bern"), (campaign.GetProperty("name").GetString(), campaign.GetProperty("status").GetString(),
             campaign.GetProperty("deliveryMode").GetString(), campaign.GetProperty("variables").GetProperty("city").GetString()));

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace CampaignService.IntegrationTests.Chaos;
 
-/// <summary>The reports of a run as a table, and as the last section of docs/reliability.md.</summary>
+/// <summary>The reports of a run as a table, and as the last sections of docs/reliability.md.</summary>
 internal static class ChaosPage
 {
     private static readonly (string Head, Func<IReadOnlyList<ChaosReport>, long> Sum)[] Columns =
@@ -38,22 +38,34 @@ internal static class ChaosPage
         return text.ToString();
     }
 
-    /// <summary>Rewrites what follows the heading of the last section; the rest of the page is written by hand. The working folder is the repository's.</summary>
-    public static async Task WriteAsync(IReadOnlyList<ChaosReport> reports, ExternalReport external, string command)
+    public static Task WriteAsync(IReadOnlyList<ChaosReport> reports, string command) => WriteAsync("## The last run", $"""
+        {TimeProvider.System.GetUtcNow():yyyy-MM-dd}, {reports.Sum(r => r.Took.TotalMinutes).ToString("0", CultureInfo.InvariantCulture)} minutes of rounds; {Machine()}: `{command}`
+
+        {Table(reports)}
+        """);
+
+    public static Task WriteAsync(ExternalReport report, string command) => WriteAsync("## The last run with a server of others", $"""
+        {TimeProvider.System.GetUtcNow():yyyy-MM-dd}; {Machine()}: `{command}`. The server answers 200 to everything; one of two workers, at random, is
+        killed with `kill -9` each second while a campaign is sent to it.
+
+        {report.Table}
+
+        """);
+
+    /// <summary>Rewrites the section with this heading, or adds it; the rest of the page is written by hand. The working folder is the repository's.</summary>
+    private static async Task WriteAsync(string heading, string section)
     {
-        const string page = "docs/reliability.md", heading = "## The last run";
+        const string page = "docs/reliability.md";
         var text = await File.ReadAllTextAsync(page);
-        var machine = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[1] ?? "unknown processor";
-        await File.WriteAllTextAsync(page, $"""
-            {text[..text.IndexOf(heading, StringComparison.Ordinal)]}{heading}
+        var start = text.IndexOf($"{heading}\n", StringComparison.Ordinal);
+        var (before, after) = start < 0 ? (text.TrimEnd() + "\n\n", "") : (text[..start], text.IndexOf("\n## ", start, StringComparison.Ordinal) is >= 0 and var end ? text[end..] : "");
+        await File.WriteAllTextAsync(page, $"{before}{heading}\n\n{section}{after}");
+    }
 
-            {TimeProvider.System.GetUtcNow():yyyy-MM-dd}, {reports.Sum(r => r.Took.TotalMinutes).ToString("0", CultureInfo.InvariantCulture)} minutes of rounds; {Environment.ProcessorCount} cores ({machine}), {RuntimeInformation.OSDescription},
-            .NET {Environment.Version}: `{command}`
-
-            {Table(reports)}
-            {external.Table}
-
-            """);
+    private static string Machine()
+    {
+        var processor = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[1] ?? "unknown processor";
+        return $"{Environment.ProcessorCount} cores ({processor}), {RuntimeInformation.OSDescription},\n.NET {Environment.Version}";
     }
 
     private static string NameOf(Faults faults) => faults switch

@@ -10,7 +10,7 @@ namespace CampaignService.IntegrationTests.Chaos;
 /// <summary>The long form, for scripts/chaos: round after round, each with other faults and on an empty database of one durable server.</summary>
 internal static class ChaosProgram
 {
-    private const string Usage = "scripts/chaos [--minutes N] [--seed S] [--write] | --zones";
+    private const string Usage = "scripts/chaos [--external] [--minutes N] [--seed S] [--write] | --zones";
 
     private static readonly (Faults Faults, string[] Processes)[] Rounds =
     [
@@ -24,11 +24,12 @@ internal static class ChaosProgram
     /// <returns>The exit code: 0 when nothing was found that must not be.</returns>
     public static async Task<int> RunAsync(string[] args)
     {
-        var (minutes, seed, write) = (10.0, (int)(TimeProvider.System.GetTimestamp() & 0xFFFF), false);
+        var (minutes, seed, write, onlyExternal) = (10.0, (int)(TimeProvider.System.GetTimestamp() & 0xFFFF), false, false);
         for (var i = 0; i < args.Length; i++)
         {
             var value = i + 1 < args.Length ? args[i + 1] : "";
             if (args[i] == "--write") write = true;
+            else if (args[i] == "--external") onlyExternal = true;
             else if (args[i] == "--minutes" && double.TryParse(value, CultureInfo.InvariantCulture, out minutes)) i++;
             else if (args[i] == "--seed" && int.TryParse(value, CultureInfo.InvariantCulture, out seed)) i++;
             else
@@ -42,9 +43,12 @@ internal static class ChaosProgram
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, End);
         try
         {
-            var (reports, external) = await RunAsync(TimeSpan.FromMinutes(minutes), seed, stop.Token);
-            Console.WriteLine($"{ChaosPage.Table(reports)}\n{external.Table}");
-            if (write) await ChaosPage.WriteAsync(reports, external, $"scripts/chaos --minutes {minutes.ToString(CultureInfo.InvariantCulture)} --seed {seed} --write");
+            var command = $"scripts/chaos{(onlyExternal ? " --external" : $" --minutes {minutes.ToString(CultureInfo.InvariantCulture)}")} --seed {seed} --write";
+            var (reports, external) = await RunAsync(onlyExternal ? null : TimeSpan.FromMinutes(minutes), seed, stop.Token);
+            if (!onlyExternal) Console.WriteLine(ChaosPage.Table(reports));
+            Console.WriteLine(external.Table);
+            if (write && !onlyExternal) await ChaosPage.WriteAsync(reports, command);
+            if (write) await ChaosPage.WriteAsync(external, command);
             return external.Holds && reports.TrueForAll(r => r.Violations.Count == 0) ? 0 : 1;
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -60,14 +64,14 @@ internal static class ChaosProgram
         }
     }
 
-    private static async Task<(List<ChaosReport> Reports, ExternalReport External)> RunAsync(TimeSpan time, int seed, CancellationToken ct)
+    private static async Task<(List<ChaosReport> Reports, ExternalReport External)> RunAsync(TimeSpan? time, int seed, CancellationToken ct)
     {
         using var folder = await TestFolder.CreateAsync();
         var options = new EmbeddedPostgresOptions { DataDirectory = folder.Sub("postgres") };
         await using var server = await EmbeddedPostgres.StartAsync(options, NullLogger.Instance, ct);
         var reports = new List<ChaosReport>();
         var start = TimeProvider.System.GetTimestamp();
-        while (reports.Count < Rounds.Length || TimeProvider.System.GetElapsedTime(start) < time)
+        while (time is not null && (reports.Count < Rounds.Length || TimeProvider.System.GetElapsedTime(start) < time))
         {
             var (faults, processes) = Rounds[reports.Count % Rounds.Length];
             var database = new NpgsqlConnectionStringBuilder(server.ConnectionString) { Database = $"round_{reports.Count}" }.ConnectionString;

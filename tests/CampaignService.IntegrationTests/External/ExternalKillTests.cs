@@ -5,7 +5,7 @@ namespace CampaignService.IntegrationTests.External;
 /// <summary>Real processes, killed with <c>kill -9</c> again and again while they send.</summary>
 public sealed class ExternalKillTests(ExternalService service) : IClassFixture<ExternalService>
 {
-    private const int Recipients = 10_000, Kills = 5;
+    private const int Recipients = 10_000, Kills = 4;
 
     [Fact]
     public async Task Nobody_is_lost_and_who_got_it_twice_was_uncertain_before_and_got_it_with_the_same_key()

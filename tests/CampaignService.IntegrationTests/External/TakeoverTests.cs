@@ -114,6 +114,8 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
             var begun = _sink.Calls.Count;
             Assert.True(begun == 38, string.Join(' ', _sink.Calls.Select(c => $"{c.Users.Single()}:{c.Status}")));
             if (verb == "stop") Assert.Equal(JsonValueKind.Null, answered.GetProperty("completedAt").ValueKind);
+            // A worker hears of it within a second; here it does before the calls under way are answered.
+            await worker.ReadControlAsync(CancellationToken.None);
             _release.SetResult();
             await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM chunks WHERE batch_id = $1 AND state NOT IN (3, 4)", await service.BatchOfAsync(id)) == 0);
             Assert.Equal(begun, _sink.Calls.Count);

@@ -101,7 +101,7 @@ public sealed class AuthenticationTests(TestService service) : IClassFixture<Tes
         (_, "feed") => false,
         ("campaigns" or "notifications", "send") => true,
         ("templates" or "categories", "send") => route.IsGet,
-        ("channels" or "users", "send") => false,
+        ("channels" or "users" or "webhooks" or "events", "send") => false,
         _ => throw new InvalidOperationException($"Who may call {route}?"),
     };
 }

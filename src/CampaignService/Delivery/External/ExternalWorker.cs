@@ -248,7 +248,7 @@ public sealed class ExternalWorker : BackgroundService
     }
 
     /// <summary>What verbs have changed: batches that are paused or stopped, limits, channels; and what other processes found to be down.</summary>
-    private async Task ReadControlAsync(CancellationToken stop)
+    internal async Task ReadControlAsync(CancellationToken stop)
     {
         var busy = _lines.Values.SelectMany(l => l.Runs.Keys).Select(r => r.Batch.Id).ToHashSet();
         // Not disposed of: somebody may just be about to take it up.

@@ -112,6 +112,13 @@ public sealed class Batch
         (State, HeldFor) = (BatchState.Paused, reason);
     }
 
+    /// <summary>It stays paused, but no longer for a reason of the service's own: somebody is to decide.</summary>
+    public void Unhold()
+    {
+        Require(BatchState.Paused);
+        HeldFor = null;
+    }
+
     /// <summary>At any time; workers take it over within a second.</summary>
     public void LimitTo(double? perSecond) => RatePerSecond = perSecond;
 

@@ -22,13 +22,18 @@ public sealed class BatchHold(IServiceScopeFactory scopes, WorkSignal signal, IL
     /// <summary>paused -> sending, where that reason and no other holds it.</summary>
     public async Task TryReleaseAsync(long batchId, HoldReason reason, CancellationToken ct)
     {
-        if (!await ChangeAsync(batchId, BatchState.Paused, async (db, batch, owner) =>
+        var goesOn = false;
+        await ChangeAsync(batchId, BatchState.Paused, async (db, batch, owner) =>
         {
-            if (batch.HeldFor != reason || !await owner.ReleasedAsync(db, batch, ct)) return false;
+            if (batch.HeldFor != reason) return false;
+            goesOn = await owner.ReleasedAsync(db, batch, ct);
+            // Refused once, refused for ever: it is no more of the service's business, and no probe takes of it.
+            if (!goesOn) batch.Unhold();
             await db.SaveChangesAsync(ct);
-            await ChunkControl.ReleaseAsync(db, batch, ct);
+            if (goesOn) await ChunkControl.ReleaseAsync(db, batch, ct);
             return true;
-        }, ct)) return;
+        }, ct);
+        if (!goesOn) return;
         signal.Wake();
         log.LogInformation("Batch {Batch} goes on: it is no longer {Reason}", batchId, reason);
     }

@@ -26,7 +26,7 @@ public sealed class LimitTests(ExternalService service) : IClassFixture<External
         var scope = $"channel:{Guid.NewGuid()}";
         var grants = await Task.WhenAll(Enumerable.Range(0, 3).Select(async process =>
         {
-            using var slots = new RateSlots(service.Db, scope) { PerSecond = perSecond };
+            using var slots = new RateSlots(service.Db, scope, TimeProvider.System) { PerSecond = perSecond };
             var taken = new List<DateTimeOffset>();
             for (var i = 0; i < perSecond * 4; i++) taken.Add(await slots.TakeAsync(1, CancellationToken.None));
             return taken;
@@ -46,7 +46,7 @@ public sealed class LimitTests(ExternalService service) : IClassFixture<External
     public async Task A_limit_that_is_changed_holds_from_the_next_start_on()
     {
         var scope = $"channel:{Guid.NewGuid()}";
-        using var slots = new RateSlots(service.Db, scope) { PerSecond = 0.01 };
+        using var slots = new RateSlots(service.Db, scope, TimeProvider.System) { PerSecond = 0.01 };
         await slots.TakeAsync(1, CancellationToken.None);
         var far = await slots.TakeAsync(1, CancellationToken.None);
         slots.PerSecond = 100;

@@ -77,7 +77,7 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         for (var death = 2; death <= 3; death++)
         {
             await DieAsync();
-            claim = (await chunks.ClaimDeadAsync(CancellationToken.None))!;
+            claim = (await chunks.ClaimDeadAsync([], CancellationToken.None))!;
             Assert.Equal((death, 7), (claim.Starts, claim.Intent));
         }
         await DieAsync();

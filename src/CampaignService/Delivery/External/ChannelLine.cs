@@ -7,8 +7,14 @@ namespace CampaignService.Delivery.External;
 /// <summary>One channel as this process sends by it: what it may do at once, how fast, and whether its provider takes anything at the moment.</summary>
 internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlots slots, ExternalSettings settings, TimeProvider clock) : IDisposable
 {
-    /// <summary>So many failures one after the other, with nothing taken in between, and the provider is taken to be down; fewer when they last.</summary>
+    /// <summary>
+    /// So many failures one after the other, with nothing taken in between, and the provider is taken to be down; fewer when they last. Those that may be
+    /// the message's fault count once for each person: one message that nobody can take says nothing of the others.
+    /// </summary>
     private const int Failures = 20, LastingFailures = 3;
+
+    /// <summary>So many people one after the other whom the provider says to be gone, and it is its own address that is.</summary>
+    private const int MostGone = 20;
 
     private static readonly TimeSpan Lasting = TimeSpan.FromSeconds(3), UnlessTold = TimeSpan.FromSeconds(1);
 
@@ -18,6 +24,7 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
     private readonly Lock _lock = new();
     private ChannelRoute _route = route;
     private DateTimeOffset _heldUntil;
+    private readonly HashSet<string> _failing = new(StringComparer.Ordinal), _gone = new(StringComparer.Ordinal);
     private long _firstFailure;
     private int _failures;
     private uint _claims;
@@ -79,14 +86,22 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
     }
 
     /// <summary>Learns from what came of a call.</summary>
+    /// <param name="result">As the provider's answer was understood; what it comes to after those before is set instead.</param>
+    /// <param name="people">To whom it went.</param>
     /// <returns>Whether the provider has turned out to be down.</returns>
-    public bool Heard(SendResult result)
+    public bool Heard(ref SendResult result, IReadOnlyCollection<string> people)
     {
         lock (_lock)
         {
+            if (result.Category == FailureCategory.AddressGone)
+            {
+                if (_gone.Count < MostGone) _gone.UnionWith(people);
+                if (_gone.Count >= MostGone) result = SendResult.Retry(FailureCategory.Unavailable, $"{result.Detail}, for one person after the other");
+            }
+            else if (result.Outcome is SendOutcome.Sent or SendOutcome.Rejected) _gone.Clear();
             if (result.Outcome is SendOutcome.Sent or SendOutcome.Rejected)
             {
-                _failures = 0;
+                Forget();
                 return false;
             }
             if (result.Category == FailureCategory.RateLimited)
@@ -96,8 +111,13 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
                 if (until > _heldUntil) _heldUntil = until;
                 return false;
             }
-            if (_failures++ == 0) _firstFailure = clock.GetTimestamp();
-            if (_isBroken || (_failures < Failures && (_failures < LastingFailures || clock.GetElapsedTime(_firstFailure) < Lasting))) return false;
+            if (_isBroken) return false;
+            if (!result.IsAttempt || !_failing.Overlaps(people))
+            {
+                if (_failures++ == 0) _firstFailure = clock.GetTimestamp();
+            }
+            if (result.IsAttempt) _failing.UnionWith(people);
+            if ( _failures < Failures && (_failures < LastingFailures || clock.GetElapsedTime(_firstFailure) < Lasting)) return false;
             (_brokenBy, _isBroken) = (result, true);
             return true;
         }
@@ -109,9 +129,15 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
         lock (_lock)
         {
             if (_brokenBy is not null) return;
-            if (_isBroken && !isBroken) _failures = 0;
+            if (_isBroken && !isBroken) Forget();
             _isBroken = isBroken;
         }
+    }
+
+    private void Forget()
+    {
+        _failures = 0;
+        _failing.Clear();
     }
 
     /// <summary>That it is down stands in the database now.</summary>

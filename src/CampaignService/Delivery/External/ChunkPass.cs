@@ -16,6 +16,9 @@ internal sealed class ChunkPass
     /// <summary>Results by place: to be sent to; delivered; told by their exception; told by the chunk, and not to be sent to.</summary>
     internal const byte Open = 0, Delivered = 1, Noted = 2, AsChunk = 3;
 
+    /// <summary>Only while a probe is under way: to be sent to, but not by it.</summary>
+    private const byte Later = 4;
+
     /// <summary>Why a message is uncertain whose process died.</summary>
     internal const string WorkerDied = "worker_died";
 
@@ -47,6 +50,18 @@ internal sealed class ChunkPass
     /// <summary>Those whom a worker that died may have sent to.</summary>
     public IReadOnlyList<ChunkTarget> Lost { get; }
 
+    /// <summary>The order in which a probe tries them: those tried least first, so that it does not meet the same message again and again.</summary>
+    public IReadOnlyList<ChunkTarget> LeastTried => [.. Targets.OrderBy(t => t.Person.Attempts).ThenBy(_ => Random.Shared.Next())];
+
+    /// <summary>Only this one is sent to: should the process die, none of those before was.</summary>
+    public void LeaveOthers(ChunkTarget target)
+    {
+        lock (_lock)
+        {
+            foreach (var other in Targets) if (other.Place != target.Place && _results[other.Place] == Open) _results[other.Place] = Later;
+        }
+    }
+
     /// <summary>Everybody who was to be sent to in this pass has a result.</summary>
     public bool IsThrough
     {
@@ -70,8 +85,8 @@ internal sealed class ChunkPass
     /// <param name="result">What came of it.</param>
     public void Take(ChunkTarget target, SendResult result)
     {
-        // What is sent to find out whether the provider is there says nothing of the message when it fails.
-        var counts = result.IsAttempt && !(_isProbe && result.Outcome is (SendOutcome.Retry or SendOutcome.Uncertain));
+        // Also of a probe: else a message that nobody can take would be tried for ever.
+        var counts = result.IsAttempt;
         var attempts = (short)Math.Min(short.MaxValue, target.Person.Attempts + (counts ? 1 : 0));
         var isLast = attempts >= _settings.MaxAttempts && counts;
         var reason = result.Category == FailureCategory.None ? null : JsonNamingPolicy.SnakeCaseLower.ConvertName(result.Category.ToString());
@@ -123,6 +138,7 @@ internal sealed class ChunkPass
         lock (_lock)
         {
             var isThrough = _open == 0;
+            _results.AsSpan().Replace(Later, Open);
             // Once everybody who has no exception was delivered, one number says so. Beside a rest it takes the results to tell who was.
             short? all = isThrough && _claim.Rest is null ? (short)MessageStatus.Delivered : _claim.Base;
             var state = new PassState(all is null ? [.. _results] : null, 0, _delivered, _failed, _skipped, _uncertain, [.. _notes], _fresh, all);

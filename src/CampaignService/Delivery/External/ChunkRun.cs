@@ -127,9 +127,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         var source = batch.SourceOn(line.Route.ChannelId);
         var group = new List<(ChunkTarget Target, OutgoingMessage Message)>();
         var hasShown = false;
-        for (var i = 0; i < _pass.Targets.Count; i++)
+        var targets = isProbe ? _pass.LeastTried : _pass.Targets;
+        for (var i = 0; i < targets.Count; i++)
         {
-            var target = _pass.Targets[i];
+            var target = targets[i];
             var (reason, detail) = target.Person.IsGone ? ("address_gone", null)
                 : template.MissingFor(target.Person.Vars) is { } missing ? (InAppMessages.MissingVariable, missing)
                 : template.InvalidFor(target.Person.Vars) is { } invalid ? (InAppMessages.InvalidVariable, invalid) : (null, (string?)null);
@@ -140,8 +141,9 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
                 template.Render(content, target.Person.Vars);
                 group.Add((target, new OutgoingMessage(works.Ids.Of(claim.BatchId, claim.ChannelNo, target.Person.UserId), target.Person.UserId, content.WrittenMemory, source)));
             }
-            var isFull = group.Count > 0 && (isProbe || group.Count >= line.Route.Settings.BatchSize || i == _pass.Targets.Count - 1);
+            var isFull = group.Count > 0 && (isProbe || group.Count >= line.Route.Settings.BatchSize || i == targets.Count - 1);
             if (!isFull) continue;
+            if (isProbe) _pass.LeaveOthers(group[0].Target);
             if (!await MayBeginAsync(group)) return;
             Interlocked.Increment(ref _calls);
             Interlocked.Add(ref _unstarted, -group.Count);
@@ -159,7 +161,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <returns>False when none may begin any more in this turn.</returns>
     private async Task<bool> MayBeginAsync(List<(ChunkTarget Target, OutgoingMessage Message)> group)
     {
-        if (!await PassAsync(batch.Slots, group.Count) || !await PassAsync(line.Slots, group.Count) || !await IntendAsync(group[^1].Target.Place + 1)) return false;
+        if (await PassAsync(batch.Slots, group.Count) is null || await PassAsync(line.Slots, group.Count) is not { } slot || !await IntendAsync(group[^1].Target.Place + 1)) return false;
         while (true)
         {
             await line.Permits.TakeAsync(claim.IsDirect);
@@ -168,7 +170,15 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
                 line.Permits.Give();
                 return false;
             }
-            if (isProbe || line.Held is not { Ticks: > 0 } held) return true;
+            if (isProbe) return true;
+            var held = line.Held;
+            if (held <= TimeSpan.Zero)
+            {
+                // So long in coming that the slot is over: with a new one it begins at its time, and the permit stays.
+                if (!line.Slots.IsOver(slot)) return true;
+                if (await PassAsync(line.Slots, group.Count) is { } next) (slot, held) = (next, line.Held);
+                if (!IsClosed && held <= TimeSpan.Zero) return true;
+            }
             line.Permits.Give();
             await WaitAsync(held);
             if (IsClosed) return false;
@@ -179,13 +189,14 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private bool IsClosed => _isLost || _isRecalled || stop.IsCancellationRequested || !line.Route.Enabled || Clock.GetElapsedTime(Volatile.Read(ref _renewedAt)) > SureOfLease
         || (!isProbe && (line.IsBroken || batch.State != BatchState.Sending));
 
-    private async Task<bool> PassAsync(RateSlots slots, int count)
+    /// <returns>The slot, which has come; the end of time where there is no limit, and null when no call may begin any more in this turn.</returns>
+    private async Task<DateTimeOffset?> PassAsync(RateSlots slots, int count)
     {
+        var at = DateTimeOffset.MaxValue;
         while (slots.PerSecond is not null && !isProbe)
         {
-            if (IsClosed) return false;
+            if (IsClosed) return null;
             var version = slots.Version;
-            DateTimeOffset at;
             try
             {
                 at = await slots.TakeAsync(count, stop);
@@ -198,7 +209,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             while (at > Clock.GetUtcNow() && slots.Version == version && !IsClosed) await WaitAsync(at - Clock.GetUtcNow());
             if (slots.Version == version) break;
         }
-        return !IsClosed;
+        return IsClosed ? null : at;
     }
 
     /// <summary>Waits, but not longer than until somebody should look again.</summary>
@@ -236,8 +247,9 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         try
         {
             var result = await SendAsync(group);
-            if (line.Heard(result)) works.Wake();
-            HasSucceeded = result.Outcome is SendOutcome.Sent or SendOutcome.Rejected;
+            if (line.Heard(ref result, [.. group.Select(g => g.Target.Person.UserId)])) works.Wake();
+            // That one person is gone may be said of everybody: it is no message that was looked at.
+            HasSucceeded = result.Outcome == SendOutcome.Sent || (result.Outcome == SendOutcome.Rejected && result.Category != FailureCategory.AddressGone);
             foreach (var (target, _) in group) _pass.Take(target, result);
             if (result.Outcome == SendOutcome.Sent)
             {

@@ -9,6 +9,22 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchHold hold)
 {
+    /// <summary>
+    /// The batches that wait for providers: held, or sending and not held yet, or direct and never held. One past its stopAt is to be sent no more.
+    /// A query; index on batches (state) where sending, batches_held, index on campaigns (batch_id).
+    /// </summary>
+    public static readonly string Concerned = $"""
+        SELECT b.id FROM (
+          SELECT id FROM batches WHERE state = 2 UNION ALL
+          SELECT id FROM batches WHERE state = 3 AND held_for = {(short)HoldReason.ProviderDown}) AS b
+        WHERE NOT EXISTS (SELECT 1 FROM campaigns o WHERE o.batch_id = b.id AND o.stop_at <= clock_timestamp())
+        """;
+
+    /// <summary>So many batches are paused, or go on, in one turn.</summary>
+    private const int AtOnce = 200;
+
+    private const string Backoff = "least(interval '1 minute', interval '2 seconds' * power(2, least(probes, 10)))";
+
     public async Task OpenAsync(int channelNo, SendResult because, CancellationToken ct)
     {
         // channel_circuits' key
@@ -18,47 +34,73 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
             """);
         foreach (object value in new object[] { channelNo, because.Category.ToString(), because.Detail ?? "" }) command.Parameters.Add(new() { Value = value });
         await command.ExecuteNonQueryAsync(ct);
-        await HoldAsync(channelNo, ct);
     }
 
-    public async Task<HashSet<int>> OpenOnesAsync(CancellationToken ct) => [.. await NumbersAsync("SELECT channel_no FROM channel_circuits", ct)];
-
-    /// <summary>Those of which one message is to be tried now: by whoever asks first.</summary>
-    public Task<List<int>> DueAsync(CancellationToken ct) => NumbersAsync("""
-        UPDATE channel_circuits SET probes = probes + 1, next_probe_at = clock_timestamp() + least(interval '1 minute', interval '2 seconds' * power(2, least(probes, 10)))
+    /// <summary>Those of which one message is to be tried now: by whoever asks first. Nobody else tries before that call must have ended; die in it, and somebody does then.</summary>
+    public Task<List<int>> DueAsync(CancellationToken ct) => NumbersAsync($"""
+        UPDATE channel_circuits SET probes = probes + 1, next_probe_at = clock_timestamp() + greatest({Backoff}, interval '5 seconds' + make_interval(secs =>
+          coalesce((SELECT (ch.settings ->> 'timeoutSeconds')::int FROM channels ch WHERE ch.no = channel_no), 10)))
         WHERE channel_no IN (SELECT channel_no FROM channel_circuits WHERE next_probe_at <= clock_timestamp() FOR UPDATE SKIP LOCKED)
         RETURNING channel_no
         """, ct);
 
-    /// <summary>The provider takes messages again, or there is none left to find that out with: what waited for it goes on.</summary>
+    /// <summary>The call that was to find out has failed: the next is made when its time has come, now that nobody needs to wait for this one.</summary>
+    public Task FailedAsync(int channelNo, CancellationToken ct) => ExecuteAsync(
+        $"UPDATE channel_circuits SET next_probe_at = least(next_probe_at, clock_timestamp() + {Backoff}) WHERE channel_no = $1", channelNo, ct);
+
+    /// <summary>The provider takes messages again: what waited for it goes on.</summary>
     public async Task CloseAsync(int channelNo, CancellationToken ct)
     {
-        await using (var command = source.CreateCommand("DELETE FROM channel_circuits WHERE channel_no = $1"))
-        {
-            command.Parameters.Add(new() { Value = channelNo });
-            await command.ExecuteNonQueryAsync(ct);
-        }
+        await ExecuteAsync("DELETE FROM channel_circuits WHERE channel_no = $1", channelNo, ct);
         await ReleaseAsync(ct);
     }
 
-    /// <summary>What was begun or resumed meanwhile is paused, too.</summary>
-    public async Task HoldAsync(int channelNo, CancellationToken ct)
+    /// <summary>The same where there is nothing left to find out with; what a worker has in hand, perhaps in a call that hangs, is something.</summary>
+    /// <returns>Whether that is so.</returns>
+    public async Task<bool> CloseIfUnusedAsync(int channelNo, CancellationToken ct)
     {
-        // index on batches (state) where sending; chunks_open
-        await using var command = source.CreateCommand("SELECT id FROM batches b WHERE state = 2 AND EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = b.id AND c.channel_no = $1 AND c.state <> 4)");
-        command.Parameters.Add(new() { Value = channelNo });
-        foreach (var batchId in await LongsAsync(command, ct)) await hold.TryHoldAsync(batchId, HoldReason.ProviderDown, ct);
+        // chunks_open
+        var isClosed = await ExecuteAsync(
+            $"DELETE FROM channel_circuits WHERE channel_no = $1 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.channel_no = $1 AND c.state <> 4 AND c.batch_id IN ({Concerned}))", channelNo, ct) == 1;
+        if (isClosed) await ReleaseAsync(ct);
+        return isClosed;
+    }
+
+    /// <summary>What goes by a provider that is down is paused, also what was begun or resumed meanwhile; but nothing direct, of which nothing is handed out anyway.</summary>
+    /// <returns>Whether there may be more.</returns>
+    public async Task<bool> HoldAsync(CancellationToken ct)
+    {
+        // index on batches (state) where sending; chunks_open; channel_circuits' key. What somebody works on is passed over and met again.
+        await using var command = source.CreateCommand($"""
+            SELECT id FROM batches b WHERE state = 2 AND EXISTS (
+              SELECT 1 FROM chunks c JOIN channel_circuits o ON o.channel_no = c.channel_no WHERE c.batch_id = b.id AND c.lane <> {Lanes.ExternalDirect} AND c.state <> 4)
+            LIMIT {AtOnce} FOR NO KEY UPDATE SKIP LOCKED
+            """);
+        var found = await LongsAsync(command, ct);
+        foreach (var batchId in found) await hold.TryHoldAsync(batchId, HoldReason.ProviderDown, ct);
+        return found.Count == AtOnce;
     }
 
     /// <summary>Also after a death between the two: what is held for a provider that is not down, goes on.</summary>
-    public async Task ReleaseAsync(CancellationToken ct)
+    /// <returns>Whether there may be more.</returns>
+    public async Task<bool> ReleaseAsync(CancellationToken ct)
     {
         // batches_held; chunks_open
         await using var command = source.CreateCommand($"""
             SELECT id FROM batches b WHERE held_for = {(short)HoldReason.ProviderDown} AND state = 3 AND NOT EXISTS (
               SELECT 1 FROM chunks c JOIN channel_circuits o ON o.channel_no = c.channel_no WHERE c.batch_id = b.id AND c.state <> 4)
+            LIMIT {AtOnce} FOR NO KEY UPDATE SKIP LOCKED
             """);
-        foreach (var batchId in await LongsAsync(command, ct)) await hold.TryReleaseAsync(batchId, HoldReason.ProviderDown, ct);
+        var found = await LongsAsync(command, ct);
+        foreach (var batchId in found) await hold.TryReleaseAsync(batchId, HoldReason.ProviderDown, ct);
+        return found.Count == AtOnce;
+    }
+
+    private async Task<int> ExecuteAsync(string sql, int channelNo, CancellationToken ct)
+    {
+        await using var command = source.CreateCommand(sql);
+        command.Parameters.Add(new() { Value = channelNo });
+        return await command.ExecuteNonQueryAsync(ct);
     }
 
     private async Task<List<int>> NumbersAsync(string sql, CancellationToken ct)

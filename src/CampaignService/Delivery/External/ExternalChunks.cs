@@ -12,6 +12,9 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <summary>How long a worker may be silent; it is heard every three seconds.</summary>
     private const string Lease = "interval '15 seconds'";
 
+    /// <summary>For how long a provider's word counts that somebody is not to be reached any more.</summary>
+    public const int DaysGone = 30;
+
     private const string Taken = $"""
         state = 2, lease_token = $1, lease_until = clock_timestamp() + {Lease}, starts = c.starts + 1, recalled = false
         FROM next WHERE (c.batch_id, c.no, c.channel_no) = (next.batch_id, next.no, next.channel_no)
@@ -57,20 +60,22 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
             """, ct, lanes, channelNo, not);
 
     /// <summary>A chunk whose worker died: its lease ran out, and so did the time that a call may take.</summary>
-    public Task<ExternalClaim?> ClaimDeadAsync(CancellationToken ct) => ClaimAsync($"""
+    /// <param name="not">Channels that this process cannot send by.</param>
+    /// <param name="ct">Gives up.</param>
+    public Task<ExternalClaim?> ClaimDeadAsync(int[] not, CancellationToken ct) => ClaimAsync($"""
         WITH next AS ( -- chunks_lease
           SELECT d.batch_id, d.no, d.channel_no FROM chunks d JOIN channels ch ON ch.no = d.channel_no
-          WHERE d.state = 2 AND d.lane > 1 AND {IsAlive}
+          WHERE d.state = 2 AND d.lane > 1 AND d.channel_no <> ALL ($2) AND {IsAlive}
             AND d.lease_until < clock_timestamp() - least(interval '10 seconds', make_interval(secs => coalesce((ch.settings ->> 'timeoutSeconds')::int, 10)))
           LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
         UPDATE chunks c SET {Taken}
-        """, ct);
+        """, ct, not);
 
-    /// <summary>A chunk of a campaign that waits for this channel's provider, to try one message of it.</summary>
+    /// <summary>Any chunk of those that wait for this channel's provider, to try one message of it: not always the same one, which may be at fault itself.</summary>
     public Task<ExternalClaim?> ClaimProbeAsync(int channelNo, CancellationToken ct) => ClaimAsync($"""
-        WITH next AS ( -- batches, those that are paused; chunks_open
-          SELECT d.batch_id, d.no, d.channel_no FROM batches b JOIN chunks d ON d.batch_id = b.id AND d.channel_no = $2 AND d.state = 3
-          WHERE b.state = 3 AND b.held_for = {(short)HoldReason.ProviderDown} ORDER BY b.id, d.no LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
+        WITH next AS ( -- chunks_open
+          SELECT d.batch_id, d.no, d.channel_no FROM chunks d
+          WHERE d.channel_no = $2 AND d.state IN (1, 3, 5) AND d.batch_id IN ({Circuits.Concerned}) ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)
         UPDATE chunks c SET {Taken}
         """, ct, channelNo);
 
@@ -84,6 +89,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
             JOIN recipients r ON r.batch_id = c.batch_id AND r.user_id >= $4 AND r.user_id <= $5
             LEFT JOIN recipient_exceptions e ON e.batch_id = $1 AND e.channel_no = $3 AND e.user_id >= $4 AND e.user_id <= $5 AND e.user_id = r.user_id
             LEFT JOIN gone_addresses g ON g.channel_no = $3 AND g.user_id = r.user_id
+              AND g.at > clock_timestamp() - interval '{DaysGone} days'
               AND NOT EXISTS (SELECT 1 FROM users u WHERE u.app_no = c.app_no AND u.id = g.user_id AND u.updated_at > g.at)
             WHERE c.batch_id = $1 AND c.no = $2 AND c.channel_no = $3
             ORDER BY r.user_id
@@ -183,11 +189,15 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    /// <summary>Batches with chunks that wait for their time: they do not stand still.</summary>
-    public async Task<List<long>> WaitingBatchesAsync(CancellationToken ct)
+    /// <summary>Batches with chunks that wait for their time, or for a limit or a provider of a channel that this process sends by: they do not stand still.</summary>
+    public async Task<List<long>> WaitingBatchesAsync(int[] channels, CancellationToken ct)
     {
-        // chunks_due
-        await using var command = source.CreateCommand("SELECT DISTINCT batch_id FROM chunks WHERE state = 5");
+        // chunks_due; index on batches (state) where sending, chunks_open
+        await using var command = source.CreateCommand("""
+            SELECT batch_id FROM chunks WHERE state = 5 UNION
+            SELECT id FROM batches b WHERE state = 2 AND EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = b.id AND c.state = 1 AND c.lane > 1 AND c.channel_no = ANY ($1))
+            """);
+        command.Parameters.Add(new() { Value = channels });
         var batches = new List<long>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) batches.Add(reader.GetInt64(0));

@@ -22,6 +22,7 @@ public sealed class ExternalWorker : BackgroundService
     private readonly ConcurrentDictionary<int, ChannelLine> _lines = new();
     private readonly ConcurrentDictionary<long, BatchGate> _batches = new();
     private readonly ConcurrentDictionary<int, Task> _probes = new();
+    private readonly HashSet<int> _unusable = [];
     private readonly CancellationTokenSource _stopping = new(), _abandon = new();
     private readonly NpgsqlDataSource _source;
     private readonly IServiceScopeFactory _scopes;
@@ -32,7 +33,8 @@ public sealed class ExternalWorker : BackgroundService
     private readonly ExternalWorks _works;
     private readonly Circuits _circuits;
     private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private long _readControl, _lookedAfter, _tidied;
+    private Task _tending = Task.CompletedTask;
+    private long _readControl, _lookedAfter, _tended, _tidied;
     private bool _lost, _isStopped;
 
     public ExternalWorker(
@@ -61,7 +63,7 @@ public sealed class ExternalWorker : BackgroundService
         await _stopping.CancelAsync();
         _abandon.CancelAfter(Grace);
         await base.StopAsync(cancellationToken);
-        await Task.WhenAll(Runs).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll([.. Runs, _tending]).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>Takes what there is to take, and looks after what has to be looked after by now.</summary>
@@ -76,6 +78,7 @@ public sealed class ExternalWorker : BackgroundService
         if (everything || IsDue(ref _readControl, ControlEvery)) await ReadControlAsync(stop);
         var taken = false;
         if (everything || IsDue(ref _lookedAfter, LookAfterEvery)) taken = await LookAfterAsync(stop);
+        if (_tending.IsCompleted && (everything || IsDue(ref _tended, LookAfterEvery))) _tending = TendAsync(stop);
         foreach (var channelNo in await _works.Chunks.ReadyChannelsAsync(stop)) taken |= await TakeAsync(channelNo, stop);
         return taken;
     }
@@ -87,10 +90,13 @@ public sealed class ExternalWorker : BackgroundService
         do
         {
             taken = await TurnAsync(everything: true, stop);
+            await _tending;
             await Task.WhenAll([.. Runs, .. _probes.Values]);
         }
         while (taken);
         await TellBrokenAsync(stop);
+        await TendAsync(stop);
+        await Task.WhenAll(_probes.Values);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -126,7 +132,7 @@ public sealed class ExternalWorker : BackgroundService
     private async Task<bool> TakeAsync(int channelNo, CancellationToken stop)
     {
         var taken = false;
-        var line = await LineAsync(channelNo, stop);
+        if (await TryLineAsync(channelNo, stop) is not { } line) return false;
         while (!stop.IsCancellationRequested && line.Wants(out var not) is { Length: > 0 } lanes && await _works.Chunks.ClaimAsync(channelNo, lanes, not, stop) is { } claim)
         {
             taken = true;
@@ -166,33 +172,57 @@ public sealed class ExternalWorker : BackgroundService
     private async Task<bool> LookAfterAsync(CancellationToken stop)
     {
         var taken = false;
-        foreach (var batchId in await _works.Chunks.WaitingBatchesAsync(stop)) _works.Pulse.Progressed(batchId);
-        while (await _works.Chunks.ClaimDeadAsync(stop) is { } claim)
+        foreach (var batchId in await _works.Chunks.WaitingBatchesAsync([.. _lines.Keys], stop)) _works.Pulse.Progressed(batchId);
+        while (await _works.Chunks.ClaimDeadAsync(Unusable, stop) is { } claim)
         {
+            // Where there is no line, the lease ends once more, and it is for a process that has one.
+            if (await TryLineAsync(claim.ChannelNo, stop) is not { } line) continue;
             taken = true;
-            _ = await StartAsync(claim, await LineAsync(claim.ChannelNo, stop), isProbe: false);
+            _ = await StartAsync(claim, line, isProbe: false);
         }
-        foreach (var channelNo in await _circuits.OpenOnesAsync(stop)) await _circuits.HoldAsync(channelNo, stop);
-        foreach (var channelNo in await _circuits.DueAsync(stop)) _probes[channelNo] = ProbeAsync(await LineAsync(channelNo, stop), channelNo);
-        await _circuits.ReleaseAsync(stop);
         if (IsDue(ref _tidied, TidyEvery)) await TidyAsync(stop);
         return taken;
+    }
+
+    /// <summary>
+    /// Tries providers that are down, pauses what goes by them, and lets go on what went by those that are not. Beside the turns, one at a time: with
+    /// thousands of batches it takes long, and some of them may be locked.
+    /// </summary>
+    private async Task TendAsync(CancellationToken stop)
+    {
+        try
+        {
+            foreach (var channelNo in await _circuits.DueAsync(stop))
+            {
+                if (await TryLineAsync(channelNo, stop) is { } line) _probes[channelNo] = ProbeAsync(line, channelNo);
+            }
+            // Both, each turn: neither is to wait for the other's end.
+            if (await _circuits.HoldAsync(stop) | await _circuits.ReleaseAsync(stop)) Volatile.Write(ref _tended, 0);
+        }
+        catch (Exception e)
+        {
+            if (!DatabaseHealth.IsConnectionLoss(e) && !stop.IsCancellationRequested) _works.Log.LogError(e, "Looking after the channels that are down failed; it is done again at once");
+        }
     }
 
     private async Task ProbeAsync(ChannelLine line, int channelNo)
     {
         try
         {
-            var claim = line.Route.Enabled ? await _works.Chunks.ClaimProbeAsync(channelNo, CancellationToken.None) : null;
-            if (claim is null)
+            if (!line.Route.Enabled) await _circuits.CloseAsync(channelNo, CancellationToken.None);
+            else if (await _works.Chunks.ClaimProbeAsync(channelNo, CancellationToken.None) is not { } claim)
             {
-                await _circuits.CloseAsync(channelNo, CancellationToken.None);
+                if (!await _circuits.CloseIfUnusedAsync(channelNo, CancellationToken.None)) return;
             }
             else
             {
                 var (run, ended) = await StartAsync(claim, line, isProbe: true);
                 await ended;
-                if (!run.HasSucceeded) return;
+                if (!run.HasSucceeded)
+                {
+                    await _circuits.FailedAsync(channelNo, CancellationToken.None);
+                    return;
+                }
                 _works.Log.LogInformation("Channel {Channel} takes messages again", line.Route.ChannelId);
                 await _circuits.CloseAsync(channelNo, CancellationToken.None);
             }
@@ -213,6 +243,7 @@ public sealed class ExternalWorker : BackgroundService
             _works.Log.LogWarning("Channel {Channel} is down ({Category}: {Detail}); what is sent by it is paused and goes on by itself", line.Route.ChannelId, because.Category, because.Detail);
             await _circuits.OpenAsync(channelNo, because, stop);
             line.Told();
+            _tended = 0;
         }
     }
 
@@ -242,16 +273,42 @@ public sealed class ExternalWorker : BackgroundService
         foreach (var (no, line) in _lines)
         {
             line.Learn(open.Contains(no));
-            if (versions.TryGetValue(no, out var version) && version != line.Version) (line.Route, line.Version) = (await RouteAsync(no, stop), version);
+            if (versions.TryGetValue(no, out var version) && version != line.Version && await TryRouteAsync(no, stop) is { } route) (line.Route, line.Version) = (route, version);
         }
     }
 
-    private async Task<ChannelLine> LineAsync(int channelNo, CancellationToken ct)
+    /// <returns>Null when this process cannot send by it, as when it lacks the key to its secrets: all others go on.</returns>
+    private async Task<ChannelLine?> TryLineAsync(int channelNo, CancellationToken ct)
     {
         if (_lines.TryGetValue(channelNo, out var known)) return known;
-        var route = await RouteAsync(channelNo, ct);
-        var line = new ChannelLine(route, _channels[route.Type], new RateSlots(_source, $"channel:{channelNo}"), _works.Settings, _works.Clock) { Route = route };
+        if (await TryRouteAsync(channelNo, ct) is not { } route) return null;
+        var line = new ChannelLine(route, _channels[route.Type], new RateSlots(_source, $"channel:{channelNo}", _works.Clock), _works.Settings, _works.Clock) { Route = route };
         return _lines.GetOrAdd(channelNo, line);
+    }
+
+    private int[] Unusable
+    {
+        get
+        {
+            lock (_unusable) return [.. _unusable];
+        }
+    }
+
+    private async Task<ChannelRoute?> TryRouteAsync(int channelNo, CancellationToken ct)
+    {
+        try
+        {
+            var route = await RouteAsync(channelNo, ct);
+            lock (_unusable) _unusable.Remove(channelNo);
+            return route;
+        }
+        catch (Exception e) when (!DatabaseHealth.IsConnectionLoss(e) && !DatabaseHealth.IsTimeout(e) && e is not OperationCanceledException)
+        {
+            bool isNew;
+            lock (_unusable) isNew = _unusable.Add(channelNo);
+            if (isNew) _works.Log.LogError(e, "Channel number {Channel} cannot be used as it is set now; it is tried again all the time, and the others go on", channelNo);
+            return null;
+        }
     }
 
     private async Task<ChannelRoute> RouteAsync(int channelNo, CancellationToken ct)
@@ -268,14 +325,14 @@ public sealed class ExternalWorker : BackgroundService
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
         var batch = await db.Batches.AsNoTracking().SingleAsync(b => b.Id == batchId);
         var slug = await db.Templates.Where(t => t.Id == batch.TemplateId).Select(t => t.TemplateId).SingleAsync();
-        var gate = new BatchGate(batchId, (await _sources.FindAsync(batchId, CancellationToken.None))!, slug, new RateSlots(_source, $"batch:{batchId}"));
+        var gate = new BatchGate(batchId, (await _sources.FindAsync(batchId, CancellationToken.None))!, slug, new RateSlots(_source, $"batch:{batchId}", _works.Clock));
         gate.Learn(batch.State, batch.RatePerSecond);
         return _batches.GetOrAdd(batchId, gate);
     }
 
     private async Task TidyAsync(CancellationToken ct)
     {
-        await using var command = _source.CreateCommand("DELETE FROM rate_slots WHERE next_at < clock_timestamp() - interval '1 day'");
+        await using var command = _source.CreateCommand($"DELETE FROM rate_slots WHERE next_at < clock_timestamp() - interval '1 day'; DELETE FROM gone_addresses WHERE at < clock_timestamp() - interval '{ExternalChunks.DaysGone} days'");
         await command.ExecuteNonQueryAsync(ct);
     }
 

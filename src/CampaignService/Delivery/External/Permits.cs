@@ -1,11 +1,12 @@
 namespace CampaignService.Delivery.External;
 
-/// <summary>Lets so many through at once, in the order in which they come, but those with precedence first. The number may change at any time.</summary>
+/// <summary>Lets so many through at once, in the order in which they come, but those with precedence first, except for every fourth: a flood of them must not bring the others to a stop. The number may change at any time.</summary>
 internal sealed class Permits(int limit)
 {
     private readonly Lock _lock = new();
     private readonly Queue<TaskCompletionSource> _first = new(), _others = new();
     private int _limit = limit, _taken;
+    private uint _turns;
 
     public int Limit
     {
@@ -46,10 +47,11 @@ internal sealed class Permits(int limit)
 
     private void LetIn()
     {
-        while (_taken < _limit && (_first.TryDequeue(out var next) || _others.TryDequeue(out next)))
+        while (_taken < _limit && _first.Count + _others.Count > 0)
         {
+            var isFirst = _others.Count == 0 || (_first.Count > 0 && ++_turns % 4 != 0);
             _taken++;
-            next.SetResult();
+            (isFirst ? _first : _others).Dequeue().SetResult();
         }
     }
 }

@@ -8,7 +8,8 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 /// <param name="source">Where the slots are kept.</param>
 /// <param name="scope">What is limited: a channel or a batch.</param>
-internal sealed class RateSlots(NpgsqlDataSource source, string scope) : IDisposable
+/// <param name="clock">The database's time.</param>
+internal sealed class RateSlots(NpgsqlDataSource source, string scope, TimeProvider clock) : IDisposable
 {
     /// <summary>As much is taken at once; what is taken and not used is lost to all.</summary>
     private static readonly TimeSpan AtOnce = TimeSpan.FromMilliseconds(50);
@@ -21,6 +22,9 @@ internal sealed class RateSlots(NpgsqlDataSource source, string scope) : IDispos
 
     /// <summary>Counts the changes of the limit: a slot of an older one is not to be waited for.</summary>
     public int Version => Volatile.Read(ref _version);
+
+    /// <summary>Whether the time of a slot is so long over that what begins now would crowd those whose time it is.</summary>
+    public bool IsOver(DateTimeOffset at) => at < clock.GetUtcNow() - AtOnce;
 
     /// <summary>Messages a second; null = no limit. Changed at any time.</summary>
     public double? PerSecond
@@ -44,6 +48,7 @@ internal sealed class RateSlots(NpgsqlDataSource source, string scope) : IDispos
             for (; count > 0 && PerSecond is { } rate; count--)
             {
                 // Rounded up: a thousandth of a microsecond too little would let one too many into the second.
+                while (_left > 0 && IsOver(_next)) (_next, _left) = (_next + _spacing, _left - 1);
                 var spacing = TimeSpan.FromMicroseconds(Math.Ceiling(1_000_000 / rate));
                 if (_left == 0 || spacing != _spacing) await ReserveAsync(spacing, Math.Max(count, (int)(AtOnce / spacing)), ct);
                 (at, _next, _left) = (_next, _next + _spacing, _left - 1);

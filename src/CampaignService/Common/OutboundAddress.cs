@@ -18,9 +18,9 @@ public static class OutboundAddress
     /// <summary>Not even when private networks are allowed: nobody's server, and in clouds the one that gives credentials away.</summary>
     private static readonly IPNetwork[] Never =
     [
-        .. Parse("0.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-        // The whole of the old and of the unassigned below it: ::, IPv4-compatible; NAT64 of somebody's own; Teredo, 6to4, which wrap any address; link-local; multicast; metadata.
-        .. Parse("::/128", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fe80::/10", "ff00::/8", "fd00:ec2::/32"),
+        .. Parse("0.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        // Above: Azure's own services for a machine; relays of 6to4. Below: ::; IPv4-translated; NAT64 of somebody's own; Teredo, 6to4, which wrap any address; link-local; multicast; metadata.
+        .. Parse("::/128", "::ffff:0:0:0/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fe80::/10", "ff00::/8", "fd00:ec2::/32"),
     ];
 
     /// <summary>Private, shared with a provider, loopback, for documentation and tests, unique local, site-local.</summary>

@@ -48,6 +48,9 @@ public static class OutboundHttp
         return buffer[..read];
     }
 
+    /// <summary>Why a call failed. The innermost says most: that no such name is known, or that a certificate is not valid. It may quote bytes of the server, so it is made storable.</summary>
+    public static string WordsOf(Exception e, int most) => Text.Storable(e.GetBaseException().Message, most);
+
     private static async ValueTask<Stream> ConnectAsync(DnsEndPoint server, bool allowPrivate, NameLookUp lookUp, CancellationToken ct)
     {
         var found = await lookUp(server.Host, ct);

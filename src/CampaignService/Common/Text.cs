@@ -44,6 +44,22 @@ public static partial class Text
     /// <summary>The words of a list separated by commas.</summary>
     public static string[] Listed(string? list) => list?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
 
+    /// <summary>
+    /// What another server wrote, as it can be stored: without U+0000, which PostgreSQL does not take, with U+FFFD for halves of characters, and
+    /// at most so many code points of it.
+    /// </summary>
+    public static string Storable(string text, int most)
+    {
+        var kept = new StringBuilder(Math.Min(text.Length, most));
+        foreach (var rune in text.EnumerateRunes())
+        {
+            if (rune.Value == 0) continue;
+            if (most-- == 0) break;
+            kept.Append(rune.ToString());
+        }
+        return kept.ToString();
+    }
+
     /// <summary>A pattern for ILIKE that finds the text anywhere, with its own wildcards taken literally.</summary>
     public static string LikePattern(string search) =>
         "%" + search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal) + "%";

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using CampaignService.Data;
 using CampaignService.Scheduling;
+using CampaignService.Webhooks;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -8,11 +10,11 @@ namespace CampaignService.Delivery;
 /// <summary>
 /// Nobody is to be surprised by an old backup or a long outage. Workers beat a pulse in the database, and no chunk is handed out without
 /// a fresh one. Whoever finds the pulse stopped looks around before it beats again: batches without progress for too long are paused as
-/// <c>late</c>, and in a restored copy of a database everything is paused as <c>restored</c>. Die anywhere in that, and the next one
+/// <c>late</c>, and in a restored copy of a database everything is paused and webhooks are disabled as <c>restored</c>. Die anywhere in that, and the next one
 /// finds the pulse still stopped and does it again.
 /// </summary>
 public sealed class DeliveryPulse(
-    [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchHold hold, IServiceScopeFactory scopes, IOptions<SchedulingSettings> settings, TimeProvider clock, ILogger<DeliveryPulse> log)
+    [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchHold hold, WebhookSwitch webhooks, IServiceScopeFactory scopes, IOptions<SchedulingSettings> settings, TimeProvider clock, ILogger<DeliveryPulse> log)
 {
     /// <summary>How often a worker beats at most. A claim takes a pulse of up to 30 s for fresh.</summary>
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
@@ -43,21 +45,18 @@ public sealed class DeliveryPulse(
     /// <summary>For a process that delivers nothing but starts campaigns: whether this still is the database that it was.</summary>
     public async Task CheckCopyAsync(CancellationToken ct)
     {
-        await using var command = source.CreateCommand($"SELECT {IsSame} FROM delivery_pulse");
+        await using var command = source.CreateCommand($"SELECT {DatabaseCopy.IsSame} FROM delivery_pulse");
         if (!(bool)(await command.ExecuteScalarAsync(ct))!) await LookAroundAsync(ct);
     }
 
     private const string
-        // Of the WAL that is being written: what the control file says of the timeline is right only after the next checkpoint.
-        Identity = "(SELECT system_identifier FROM pg_control_system()), (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), left(pg_walfile_name(pg_current_wal_lsn()), 8)",
-        IsSame = $"(system_identifier, database_oid, timeline) = ({Identity})",
         // Index on batches (state); chunks_open. One that is only to be ended is not late: the sweep ends it.
         Late = "state = 2 AND progress_at < clock_timestamp() - $1 AND EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = batches.id AND c.state <> 4)";
 
     private async Task<bool> TryBeatAsync(CancellationToken ct)
     {
         await using var command = source.CreateCommand(
-            $"UPDATE delivery_pulse SET at = clock_timestamp() WHERE at > clock_timestamp() - interval '30 seconds' AND {IsSame} AND NOT EXISTS (SELECT 1 FROM batches WHERE {Late})");
+            $"UPDATE delivery_pulse SET at = clock_timestamp() WHERE at > clock_timestamp() - interval '30 seconds' AND {DatabaseCopy.IsSame} AND NOT EXISTS (SELECT 1 FROM batches WHERE {Late})");
         command.Parameters.Add(new() { Value = settings.Value.MaxLateness });
         return await command.ExecuteNonQueryAsync(ct) == 1;
     }
@@ -67,11 +66,12 @@ public sealed class DeliveryPulse(
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         // One process looks; the others wait here and then find the pulse fresh.
-        await using var look = new NpgsqlCommand($"SELECT {IsSame} FROM delivery_pulse FOR UPDATE", connection);
+        await using var look = new NpgsqlCommand($"SELECT {DatabaseCopy.IsSame} FROM delivery_pulse FOR UPDATE", connection);
         var restored = !(bool)(await look.ExecuteScalarAsync(ct))!;
         if (restored)
         {
-            log.LogWarning("This database is a restored copy: whatever was sending or scheduled in it is paused until somebody resumes it");
+            log.LogWarning("This database is a restored copy: whatever was sending or scheduled in it is paused until somebody resumes it, and its webhooks are disabled");
+            await webhooks.DisableAllAsync(ct);
             await using var scope = scopes.CreateAsyncScope();
             foreach (var owner in scope.ServiceProvider.GetServices<IBatchOwner>()) await owner.HoldScheduledAsync(HoldReason.Restored, ct);
         }
@@ -85,7 +85,7 @@ public sealed class DeliveryPulse(
             }
             foreach (var batchId in found) await hold.TryHoldAsync(batchId, restored ? HoldReason.Restored : HoldReason.Late, ct);
         }
-        await using var beat = new NpgsqlCommand($"UPDATE delivery_pulse SET at = clock_timestamp(), (system_identifier, database_oid, timeline) = ({Identity})", connection);
+        await using var beat = new NpgsqlCommand($"UPDATE delivery_pulse SET at = clock_timestamp(), (system_identifier, database_oid, timeline) = ({DatabaseCopy.Identity})", connection);
         await beat.ExecuteNonQueryAsync(ct);
         await transaction.CommitAsync(ct);
     }

@@ -23,6 +23,15 @@ public sealed class EventReader(NpgsqlDataSource source, IServiceScopeFactory sc
         return rows;
     }
 
+    /// <summary>The last place whose event was removed for its age; 0 when none was yet.</summary>
+    public async Task<long> PrunedToAsync(int appNo, CancellationToken ct)
+    {
+        // pruned_events' key
+        await using var command = source.CreateCommand("SELECT seq FROM pruned_events WHERE app_no = $1");
+        command.Parameters.Add(new() { Value = appNo });
+        return await command.ExecuteScalarAsync(ct) as long? ?? 0;
+    }
+
     /// <returns>In the same order.</returns>
     public async Task<IReadOnlyList<EventView>> DescribeAsync(int appNo, IReadOnlyList<EventRow> rows, CancellationToken ct)
     {

@@ -10,6 +10,9 @@ namespace CampaignService.Webhooks;
 /// </summary>
 public sealed class EventRecords(NpgsqlDataSource source) : IPersonalData
 {
+    /// <summary>In place of what was wrong, which may quote the receiver.</summary>
+    public const string ErasedError = "It failed. Why is not kept: the person whose event it was is erased.";
+
     public string Kind => "events";
 
     public async ValueTask<long> EraseAsync(Person person, CancellationToken ct)
@@ -23,11 +26,17 @@ public sealed class EventRecords(NpgsqlDataSource source) : IPersonalData
             batch.BatchCommands.Add(Command($"DELETE FROM {table} WHERE app_no = $1 AND person = $2 AND data IS NULL", person));
             batch.BatchCommands.Add(Command($$"""UPDATE {{table}} SET person = NULL, data = (data::jsonb || '{"senderId": null}')::text WHERE app_no = $1 AND person = $2""", person));
         }
-        // webhook_attempts' key, by webhook of the app: those of a week
-        batch.BatchCommands.Add(Command("""
-            UPDATE webhook_attempts SET person = NULL, answer = NULL WHERE webhook_no IN (SELECT no FROM webhooks WHERE app_no = $1) AND person = $2
-            """, person));
         await batch.ExecuteNonQueryAsync(ct);
+        // Only now, and in a transaction of its own: it reads the attempts of a week, and nobody is to wait for that. What is written from here on finds no
+        // person at its event, so it names none. webhook_attempts' key, by webhook of the app
+        await using var attempts = source.CreateBatch();
+        attempts.Timeout = 0;
+        attempts.BatchCommands.Add(Command("""
+            UPDATE webhook_attempts SET person = NULL, answer = NULL, error = CASE WHEN error IS NOT NULL THEN $3 END
+            WHERE webhook_no IN (SELECT no FROM webhooks WHERE app_no = $1) AND person = $2
+            """, person));
+        attempts.BatchCommands[0].Parameters.Add(new() { Value = ErasedError });
+        await attempts.ExecuteNonQueryAsync(ct);
         return Enumerable.Range(0, 4).Sum(i => (long)batch.BatchCommands[i].RecordsAffected);
     }
 

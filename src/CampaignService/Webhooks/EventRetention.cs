@@ -18,8 +18,13 @@ public sealed class EventRetention(NpgsqlDataSource source, IOptions<EventRetent
             foreach (var app in await NumbersAsync("app_no", "events", ct))
             {
                 await RepeatAsync($"""
-                    DELETE FROM events WHERE app_no = $1 AND seq IN (SELECT seq FROM events WHERE app_no = $1 ORDER BY seq LIMIT {RowsAtOnce})
-                      AND at < clock_timestamp() - make_interval(days => $2)
+                    WITH gone AS (
+                      DELETE FROM events WHERE app_no = $1 AND seq IN (SELECT seq FROM events WHERE app_no = $1 ORDER BY seq LIMIT {RowsAtOnce})
+                        AND at < clock_timestamp() - make_interval(days => $2) RETURNING seq),
+                    mark AS (
+                      INSERT INTO pruned_events (app_no, seq) SELECT $1, max(seq) FROM gone HAVING max(seq) IS NOT NULL
+                      ON CONFLICT (app_no) DO UPDATE SET seq = greatest(pruned_events.seq, excluded.seq))
+                    SELECT count(seq)::integer FROM gone
                     """, app, settings.Value.EventsDays, ct);
             }
         }
@@ -75,6 +80,8 @@ public sealed class EventRetention(NpgsqlDataSource source, IOptions<EventRetent
     {
         await using var command = source.CreateCommand(sql);
         foreach (var parameter in parameters) command.Parameters.Add(new() { Value = parameter });
-        return await command.ExecuteNonQueryAsync(ct);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        // With a mark it is a query that tells how many.
+        return await reader.ReadAsync(ct) ? reader.GetInt32(0) : reader.RecordsAffected;
     }
 }

@@ -62,16 +62,17 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
     {
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        // It is let go of when the commit is visible, so whoever has it next sees what was numbered.
-        await using (var alone = new NpgsqlCommand("SELECT pg_try_advisory_xact_lock(hashtext('number_events'))", connection))
+        // In a restored copy nothing is numbered before its places have been moved ahead. The lock is let go of when the commit is visible, so whoever has it next sees what was numbered.
+        await using (var alone = new NpgsqlCommand($"SELECT {DatabaseCopy.IsSame} AND pg_try_advisory_xact_lock(hashtext('number_events')) FROM delivery_pulse", connection))
         {
             if (!(bool)(await alone.ExecuteScalarAsync(ct))!) return 0;
         }
         if (++_turn % TurnsFromHere == 0) _from = 0;
-        // outbox_events' key, from where the last turn began: in front of that stand entries of rows long gone. index on webhooks (app_no, id)
+        // outbox_events' key, from where the last turn began: in front of that stand entries of rows long gone. What an erasure works on comes later. index on webhooks (app_no, id)
         await using var command = new NpgsqlCommand($"""
-            WITH taken AS (
-              DELETE FROM outbox_events WHERE id IN (SELECT id FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce})
+            WITH first AS MATERIALIZED (SELECT id FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
+            taken AS (
+              DELETE FROM outbox_events WHERE id IN (SELECT id FROM first)
               RETURNING id, app_no, type, subject, person, detail, data, at),
             numbered AS (
               INSERT INTO events (app_no, seq, id, type, subject, person, detail, data, at)

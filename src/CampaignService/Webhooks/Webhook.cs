@@ -72,10 +72,14 @@ public sealed class Webhook
         (Url, Events, Enabled, UpdatedAt) = (url ?? Url, events is null ? Events : [.. events.Distinct()], enabled ?? Enabled, now);
     }
 
-    /// <summary>Signs with a new secret, and for some time with this one beside it.</summary>
+    /// <summary>
+    /// Signs with a new secret, and for some time with the old one beside it. That stays the one before all that were made since: who did not get
+    /// the answer and asks again would otherwise lose the only secret that the receiver has.
+    /// </summary>
     public void Rotate(string secret, TimeSpan keepOld, SecretBox box, DateTimeOffset now)
     {
-        (OldSecret, OldSecretUntil) = (Secret, now + keepOld);
+        if (OldSecretUntil is null || OldSecretUntil <= now) OldSecret = Secret;
+        OldSecretUntil = now + keepOld;
         (Secret, UpdatedAt) = (box.Seal(secret, Id), now);
     }
 
@@ -95,6 +99,8 @@ public sealed class Webhook
             builder.HasIndex(e => e.No).IsUnique();
             builder.HasIndex(e => new { e.AppNo, e.Id });
             builder.Property(e => e.DisabledReason).HasConversion<short?>();
+            // Two secrets made at once: one of them would sign nothing.
+            builder.Property(e => e.UpdatedAt).IsConcurrencyToken();
             builder.HasOne<App>().WithMany().HasForeignKey(e => e.AppNo).OnDelete(DeleteBehavior.Restrict);
         }
     }
@@ -108,4 +114,7 @@ public enum DisabledReason
 
     /// <summary>It answered 410: gone for good.</summary>
     Gone = 2,
+
+    /// <summary>The database is a restored copy, and the original may go on calling it.</summary>
+    Restored = 3,
 }

@@ -114,7 +114,7 @@ internal static class WebhookChecks
 /// <param name="DisabledReason">Why the service itself disabled it, if it did.</param>
 /// <param name="DisabledAt">When it did.</param>
 /// <param name="FailingSince">When the first delivery failed since it last took one.</param>
-/// <param name="OldSecretUntil">Until when events are signed with the secret before this one, too.</param>
+/// <param name="OldSecretUntil">Until when events are signed with an older secret, too.</param>
 /// <param name="CreatedAt">When it was made.</param>
 /// <param name="UpdatedAt">When it was last changed.</param>
 /// <param name="Secret">What signs its events. It is there in the answer that made it, this once.</param>

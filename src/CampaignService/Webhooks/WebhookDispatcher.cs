@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Security.Cryptography;
 using CampaignService.Common;
 using CampaignService.Data;
 using Microsoft.Extensions.Options;
@@ -19,7 +20,7 @@ public sealed class WebhookDispatcher(
     /// <summary>What calls get to come to their end when the service is asked to stop; the host waits 10 s.</summary>
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
 
-    private readonly WebhookLanes _lanes = new(settings.Value.Concurrency, settings.Value.ConcurrencyPerWebhook);
+    private readonly WebhookLanes _lanes = new(settings.Value.Concurrency, settings.Value.ConcurrencyPerWebhook, clock);
     private readonly ConcurrentQueue<AttemptedDelivery> _finished = new();
 
     /// <summary>Begun by the loop, and not looked at by anybody else.</summary>
@@ -38,7 +39,7 @@ public sealed class WebhookDispatcher(
         var shares = _lanes.Share(await queue.WaitingAsync(ct));
         if (shares.Count == 0) return 0;
         var claimed = await queue.ClaimAsync(shares, ct);
-        foreach (var delivery in claimed) _lanes.Enter(delivery.WebhookNo);
+        foreach (var delivery in claimed) _lanes.Enter(delivery.WebhookNo, delivery.AppNo, delivery.Seq);
         foreach (var ofApp in claimed.GroupBy(d => d.AppNo)) await BeginAsync(ofApp.Key, [.. ofApp], ct);
         return claimed.Count;
     }
@@ -113,11 +114,15 @@ public sealed class WebhookDispatcher(
             // One that cannot be put together must not keep back the others.
             foreach (var delivery in deliveries) await BeginAsync(appNo, [delivery], ct);
         }
-        catch (Exception e)
+        catch (Exception e) when (!DatabaseHealth.IsConnectionLoss(e))
+        {
+            log.LogError(e, "Event {Seq} of app {App} could not be put together for its webhook", deliveries[0].Seq, appNo);
+            Finish(deliveries[0], CallResult.NotMade("The event could not be put together; the log of the service says why.", clock.GetUtcNow()));
+        }
+        catch
         {
             // Nobody makes them until their leases end.
-            if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "Event {Seq} of app {App} could not be put together for its webhooks; trying again later", deliveries[0].Seq, appNo);
-            foreach (var delivery in deliveries) _lanes.Leave(delivery.WebhookNo, TimeSpan.Zero);
+            foreach (var delivery in deliveries) Leave(delivery, TimeSpan.Zero);
         }
     }
 
@@ -127,24 +132,37 @@ public sealed class WebhookDispatcher(
         await Task.Yield();
         try
         {
-            string[] secrets = delivery.OldSecret is { } old ? [box.Open(delivery.Secret, delivery.WebhookId), box.Open(old, delivery.WebhookId)] : [box.Open(delivery.Secret, delivery.WebhookId)];
-            var result = await sender.SendAsync(delivery.Url, secrets, happened, _givenUp.Token);
-            var again = result.Succeeded || result.IsGone ? null : RetryTimes.After(delivery.Attempts + 1, result.RetryAfter, Random.Shared.NextDouble());
-            _finished.Enqueue(new AttemptedDelivery(delivery, result, again));
-            Telemetry.WebhookCalled(result.Succeeded, again is not null);
+            Finish(delivery, await sender.SendAsync(delivery.Url, SecretsOf(delivery), happened, _givenUp.Token));
+        }
+        catch (OperationCanceledException)
+        {
+            Leave(delivery, WebhookSender.TimeLimit);
+            await GiveBackAsync(delivery);
         }
         catch (Exception e)
         {
-            // Given up, or a fault of ours: a secret whose key is gone, say. Its lease ends, and it is tried again.
-            if (e is not OperationCanceledException) log.LogError(e, "A delivery to webhook {Webhook} could not be made; it is tried again", delivery.WebhookId);
-            _lanes.Leave(delivery.WebhookNo, WebhookSender.TimeLimit);
-            if (e is OperationCanceledException) await GiveBackAsync(delivery);
+            // It counts as an attempt: a delivery that left no trace would be made anew each time its lease ends, for ever.
+            log.LogError(e, "A delivery to webhook {Webhook} could not be made", delivery.WebhookId);
+            Finish(delivery, CallResult.NotMade(e is CryptographicException or FormatException
+                ? "The webhook's secret cannot be opened: the key that sealed it is not in Secrets__Key. Put it back, or rotate the secret with keepOldForHours 0." : "A fault of the service; its log says more.", clock.GetUtcNow()));
         }
         finally
         {
             signal.WakeHere();
         }
     }
+
+    private string[] SecretsOf(DueDelivery delivery) =>
+        delivery.OldSecret is { } old ? [box.Open(delivery.Secret, delivery.WebhookId), box.Open(old, delivery.WebhookId)] : [box.Open(delivery.Secret, delivery.WebhookId)];
+
+    private void Finish(DueDelivery delivery, CallResult result)
+    {
+        var again = result.Succeeded || result.IsGone ? null : RetryTimes.After(delivery.Attempts + 1, result.RetryAfter, Random.Shared.NextDouble());
+        _finished.Enqueue(new AttemptedDelivery(delivery, result, again));
+        Telemetry.WebhookCalled(result.Succeeded, again is not null);
+    }
+
+    private void Leave(DueDelivery delivery, TimeSpan took) => _lanes.Leave(delivery.WebhookNo, delivery.Seq, took);
 
     private async Task GiveBackAsync(DueDelivery delivery)
     {
@@ -164,18 +182,53 @@ public sealed class WebhookDispatcher(
         var finished = new List<AttemptedDelivery>();
         while (finished.Count < settings.Value.Concurrency && _finished.TryDequeue(out var one)) finished.Add(one);
         if (finished.Count == 0) return;
-        IReadOnlyList<int> failing;
+        var failing = new List<(int WebhookNo, string Url)>();
+        var written = 0;
         try
         {
-            failing = await queue.RecordAsync(finished, TimeSpan.FromDays(settings.Value.DisableAfterDays), ct);
+            try
+            {
+                failing.AddRange(await WriteAsync(finished, ct));
+                written = finished.Count;
+            }
+            catch (Exception e) when (!DatabaseHealth.IsConnectionLoss(e))
+            {
+                // One that the database does not take must not keep back the others.
+                log.LogError(e, "What came of {Count} deliveries could not be written down together; going one by one", finished.Count);
+                for (; written < finished.Count; written++) failing.AddRange(await WriteOneAsync(finished[written], ct));
+            }
         }
-        catch
+        finally
         {
-            foreach (var one in finished) _finished.Enqueue(one);
-            throw;
+            foreach (var one in finished.Skip(written)) _finished.Enqueue(one);
+            foreach (var one in finished.Take(written)) Leave(one.Delivery, one.Result?.Took ?? TimeSpan.Zero);
         }
-        foreach (var one in finished) _lanes.Leave(one.Delivery.WebhookNo, one.Result?.Took ?? TimeSpan.Zero);
-        foreach (var no in finished.Where(f => f.Result?.IsGone == true).Select(f => f.Delivery.WebhookNo).Distinct()) await off.DisableAsync(no, DisabledReason.Gone, ct);
-        foreach (var no in failing) await off.DisableAsync(no, DisabledReason.Failing, ct);
+        foreach (var (no, url) in finished.Where(f => f.Result?.IsGone == true).Select(f => (f.Delivery.WebhookNo, f.Delivery.Url)).Distinct()) await off.DisableAsync(no, url, DisabledReason.Gone, ct);
+        foreach (var (no, url) in failing) await off.DisableAsync(no, url, DisabledReason.Failing, ct);
+    }
+
+    private Task<IReadOnlyList<(int WebhookNo, string Url)>> WriteAsync(IReadOnlyList<AttemptedDelivery> finished, CancellationToken ct) =>
+        queue.RecordAsync(finished, TimeSpan.FromDays(settings.Value.DisableAfterDays), ct);
+
+    /// <summary>If need be without what the receiver said. What cannot be written down even so is dropped here: its lease ends, and it is tried again.</summary>
+    private async Task<IReadOnlyList<(int WebhookNo, string Url)>> WriteOneAsync(AttemptedDelivery one, CancellationToken ct)
+    {
+        try
+        {
+            return await WriteAsync([one], ct);
+        }
+        catch (Exception e) when (one.Result is not null && !DatabaseHealth.IsConnectionLoss(e))
+        {
+            log.LogError(e, "What webhook {Webhook} answered could not be written down", one.Delivery.WebhookId);
+        }
+        try
+        {
+            return await WriteAsync([one with { Result = one.Result! with { Error = one.Result.Error is null ? null : "What was wrong could not be written down; the log of the service says why.", Answer = null } }], ct);
+        }
+        catch (Exception e) when (!DatabaseHealth.IsConnectionLoss(e))
+        {
+            log.LogError(e, "What came of a delivery to webhook {Webhook} could not be written down; it is made again when its lease ends", one.Delivery.WebhookId);
+            return [];
+        }
     }
 }

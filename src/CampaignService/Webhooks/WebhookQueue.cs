@@ -1,3 +1,4 @@
+using CampaignService.Data;
 using Npgsql;
 
 namespace CampaignService.Webhooks;
@@ -36,8 +37,8 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
 
     private const string IsDue = "due_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until < clock_timestamp())";
 
-    /// <summary>The webhooks for which something is due.</summary>
-    public async Task<IReadOnlyList<int>> WaitingAsync(CancellationToken ct)
+    /// <summary>The webhooks for which something is due, in order. In a restored copy of a database none, until <see cref="WebhookSwitch.DisableAllAsync"/> was there.</summary>
+    public async Task<IReadOnlyList<(int WebhookNo, int AppNo)>> WaitingAsync(CancellationToken ct)
     {
         // webhook_deliveries_due, from one webhook to the next: as many steps as webhooks, however many deliveries wait. webhooks' index on no.
         await using var command = source.CreateCommand($"""
@@ -45,12 +46,12 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
               SELECT (SELECT webhook_no FROM webhook_deliveries ORDER BY webhook_no LIMIT 1)
               UNION ALL
               SELECT (SELECT d.webhook_no FROM webhook_deliveries d WHERE d.webhook_no > w.no ORDER BY d.webhook_no LIMIT 1) FROM waiting w WHERE w.no IS NOT NULL)
-            SELECT w.no FROM waiting w JOIN webhooks e ON e.no = w.no AND e.enabled
-            WHERE EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_no = w.no AND {IsDue}) ORDER BY w.no
+            SELECT w.no, e.app_no FROM waiting w JOIN webhooks e ON e.no = w.no AND e.enabled
+            WHERE (SELECT {DatabaseCopy.IsSame} FROM delivery_pulse) AND EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_no = w.no AND {IsDue}) ORDER BY w.no
             """);
-        var found = new List<int>();
+        var found = new List<(int, int)>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) found.Add(reader.GetInt32(0));
+        while (await reader.ReadAsync(ct)) found.Add((reader.GetInt32(0), reader.GetInt32(1)));
         return found;
     }
 
@@ -84,17 +85,18 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
 
     /// <summary>Notes what came of deliveries: all of it or nothing. A delivery whose lease went to another process in the meantime is that one's; its attempt is listed all the same.</summary>
     /// <returns>The webhooks that have taken nothing for so long that they are to be disabled.</returns>
-    public async Task<IReadOnlyList<int>> RecordAsync(IReadOnlyList<AttemptedDelivery> attempted, TimeSpan disableAfter, CancellationToken ct)
+    public async Task<IReadOnlyList<(int WebhookNo, string Url)>> RecordAsync(IReadOnlyList<AttemptedDelivery> attempted, TimeSpan disableAfter, CancellationToken ct)
     {
         var called = attempted.Where(a => a.Result is not null).ToArray();
         await using var connection = await source.OpenConnectionAsync(ct);
-        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { SettleCommand(attempted), ListCommand(called), HealthCommand(called, disableAfter) } };
-        var failing = new List<int>();
-        // The last of the three is the only one that answers rows.
+        await using var batch = new NpgsqlBatch(connection) { BatchCommands = { LockCommand(attempted), SettleCommand(attempted), ListCommand(called), HealthCommand(called, disableAfter) } };
+        var failing = new List<(int, string)>();
+        // The first and the last answer rows; those of the first are the locks.
         await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.NextResultAsync(ct);
         while (await reader.ReadAsync(ct))
         {
-            if (reader.GetBoolean(1)) failing.Add(reader.GetInt32(0));
+            if (reader.GetBoolean(2)) failing.Add((reader.GetInt32(0), reader.GetString(1)));
         }
         // The batch commits at its end.
         await reader.NextResultAsync(ct);
@@ -113,17 +115,21 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    /// <summary>Puts the events of a time in line again, the oldest first, also those that wait to be sent again.</summary>
+    /// <summary>
+    /// Puts the events of a time in line again, the oldest first, also those that wait to be sent again. A call that is under way loses its lease:
+    /// what comes of it does not take away what was asked for after it had begun.
+    /// </summary>
     public async Task<ReplayedView> ReplayAsync(Webhook webhook, DateTimeOffset from, DateTimeOffset to, CancellationToken ct)
     {
         // events_at, then events' rows; webhook_deliveries' key. Callers know times to the millisecond only.
         await using var command = source.CreateCommand($"""
-            WITH chosen AS (
+            WITH locked AS MATERIALIZED (SELECT no FROM webhooks WHERE no = $5 FOR NO KEY UPDATE),
+            chosen AS (
               SELECT seq, at FROM events WHERE app_no = $1 AND at >= $2 AND at < $3 AND type = ANY($4) ORDER BY at, seq LIMIT {MaxReplay + 1}),
             queued AS (
               INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
-              SELECT $5, seq, $1, clock_timestamp() FROM (SELECT seq FROM chosen ORDER BY at, seq LIMIT {MaxReplay}) AS first
-              ON CONFLICT (webhook_no, seq) DO UPDATE SET attempts = 0, due_at = excluded.due_at
+              SELECT l.no, seq, $1, clock_timestamp() FROM locked l CROSS JOIN (SELECT seq FROM chosen ORDER BY at, seq LIMIT {MaxReplay}) AS first
+              ON CONFLICT (webhook_no, seq) DO UPDATE SET attempts = 0, due_at = excluded.due_at, lease_token = NULL, lease_until = NULL
               RETURNING seq)
             SELECT (SELECT count(seq) FROM queued)::integer, (SELECT CASE WHEN count(seq) > {MaxReplay} THEN max(at) END FROM chosen)
             """);
@@ -141,6 +147,14 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         await command.ExecuteNonQueryAsync(ct);
     }
 
+    /// <summary>Webhooks before their deliveries, and in the order of their numbers: so does everybody who takes both, and none can lock another out.</summary>
+    private static NpgsqlBatchCommand LockCommand(IReadOnlyList<AttemptedDelivery> attempted) =>
+        // webhooks' index on no
+        new("SELECT no FROM webhooks WHERE no = ANY($1) ORDER BY no FOR NO KEY UPDATE")
+        {
+            Parameters = { new() { Value = attempted.Select(a => a.Delivery.WebhookNo).Distinct().ToArray() } },
+        };
+
     private static NpgsqlBatchCommand SettleCommand(IReadOnlyList<AttemptedDelivery> attempted)
     {
         // webhook_deliveries' key
@@ -156,12 +170,22 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         return command;
     }
 
+    /// <summary>
+    /// What a receiver said of somebody who was erased meanwhile is not kept. An erasure takes the event first: it waits for who holds it here, and
+    /// then finds the attempt; or it was first, and the event names nobody any more.
+    /// </summary>
     private static NpgsqlBatchCommand ListCommand(AttemptedDelivery[] called)
     {
+        // events' key
         var command = new NpgsqlBatchCommand("""
+            WITH attempted AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS a (no, event_id, type, person, attempt, status, error, answer, at, took_ms, again, app_no, seq)),
+            known AS MATERIALIZED (
+              SELECT app_no, seq, person FROM events WHERE (app_no, seq) IN (SELECT app_no, seq FROM attempted WHERE person IS NOT NULL) AND person IS NOT NULL ORDER BY app_no, seq FOR SHARE)
             INSERT INTO webhook_attempts (webhook_no, id, event_id, type, person, attempt, status, error, answer, at, took_ms, next_at)
-            SELECT no, next_event_id(), event_id, type, person, attempt, status, error, answer, at, took_ms, clock_timestamp() + again
-            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS a (no, event_id, type, person, attempt, status, error, answer, at, took_ms, again)
+            SELECT a.no, next_event_id(), a.event_id, a.type, k.person, a.attempt, a.status,
+              CASE WHEN a.error IS NULL OR a.person IS NULL OR k.person IS NOT NULL THEN a.error ELSE $14 END, CASE WHEN a.person IS NULL OR k.person IS NOT NULL THEN a.answer END,
+              a.at, a.took_ms, clock_timestamp() + a.again
+            FROM attempted a LEFT JOIN known k ON k.app_no = a.app_no AND k.seq = a.seq AND k.person = a.person
             """);
         object[] values =
         [
@@ -176,6 +200,9 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
             called.Select(a => a.Result!.At.ToUniversalTime()).ToArray(),
             called.Select(a => (int)a.Result!.Took.TotalMilliseconds).ToArray(),
             called.Select(a => a.Again).ToArray(),
+            called.Select(a => a.Delivery.AppNo).ToArray(),
+            called.Select(a => a.Delivery.Seq).ToArray(),
+            EventRecords.ErasedError,
         ];
         foreach (var value in values) command.Parameters.Add(new() { Value = value });
         return command;
@@ -187,21 +214,24 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
     /// </summary>
     private static NpgsqlBatchCommand HealthCommand(AttemptedDelivery[] called, TimeSpan disableAfter)
     {
-        var webhooks = called.GroupBy(a => a.Delivery.WebhookNo).Select(g => (No: g.Key, Took: g.Any(a => a.Result!.Succeeded))).OrderBy(w => w.No).ToArray();
-        // webhooks' index on no; in its order, so that two processes cannot lock each other out
+        var webhooks = called.Where(a => a.Result!.WasMade).GroupBy(a => (a.Delivery.WebhookNo, a.Delivery.Url)).Select(g => (g.Key.WebhookNo, g.Key.Url, Took: g.Any(a => a.Result!.Succeeded))).ToArray();
+        // webhooks' index on no. What came of an address that is not the webhook's any more says nothing of the one that is.
         return new NpgsqlBatchCommand("""
             WITH seen AS (
-              SELECT e.no, s.took, clock_timestamp() AS now FROM unnest($1, $2) AS s (no, took) JOIN webhooks e ON e.no = s.no
-              WHERE (s.took AND e.failing_since IS NOT NULL) OR (NOT s.took AND (e.failed_at IS NULL OR e.failed_at < clock_timestamp() - interval '1 minute'))
-              ORDER BY e.no FOR NO KEY UPDATE OF e)
+              SELECT e.no, s.took, clock_timestamp() AS now FROM unnest($1, $2, $4) AS s (no, took, url) JOIN webhooks e ON e.no = s.no AND e.url = s.url
+              WHERE (s.took AND e.failing_since IS NOT NULL) OR (NOT s.took AND (e.failed_at IS NULL OR e.failed_at < clock_timestamp() - interval '1 minute')))
             UPDATE webhooks e SET
               failing_since = CASE WHEN seen.took THEN NULL WHEN e.failed_at > seen.now - interval '2 days' THEN coalesce(e.failing_since, seen.now) ELSE seen.now END,
               failed_at = CASE WHEN seen.took THEN NULL ELSE seen.now END
             FROM seen WHERE e.no = seen.no
-            RETURNING e.no, e.enabled AND coalesce(e.failing_since < seen.now - $3, false)
+            RETURNING e.no, e.url, e.enabled AND coalesce(e.failing_since < seen.now - $3, false)
             """)
         {
-            Parameters = { new() { Value = webhooks.Select(w => w.No).ToArray() }, new() { Value = webhooks.Select(w => w.Took).ToArray() }, new() { Value = disableAfter } },
+            Parameters =
+            {
+                new() { Value = webhooks.Select(w => w.WebhookNo).ToArray() }, new() { Value = webhooks.Select(w => w.Took).ToArray() }, new() { Value = disableAfter },
+                new() { Value = webhooks.Select(w => w.Url).ToArray() },
+            },
         };
     }
 

@@ -19,6 +19,12 @@ namespace CampaignService.Webhooks;
 /// <param name="RetryAfter">What the receiver asks for.</param>
 public sealed record CallResult(int? Status, string? Error, string? Answer, DateTimeOffset At, TimeSpan Took, TimeSpan? RetryAfter = null)
 {
+    /// <summary>False: a fault of ours kept it from being made, and says nothing of the receiver.</summary>
+    public bool WasMade { get; private init; } = true;
+
+    /// <summary>No call was made, for a fault of ours.</summary>
+    public static CallResult NotMade(string error, DateTimeOffset at) => new(null, error, null, at, TimeSpan.Zero) { WasMade = false };
+
     public bool Succeeded => Error is null;
 
     /// <summary>The receiver wants nothing any more.</summary>
@@ -34,7 +40,7 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
     /// <summary>Once the status is there nothing depends on the body; of one that trickles in, what has come by then is kept.</summary>
     private static readonly TimeSpan BodyLimit = TimeSpan.FromSeconds(2);
 
-    private const int AnswerBytes = 1024;
+    private const int AnswerBytes = 1024, WordsLength = 500;
 
     /// <summary>Many webhooks may stand on one server: those that hang there must not use up the connections of the others.</summary>
     private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, settings.Value.Concurrency, TimeLimit);
@@ -65,7 +71,7 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
         }
         catch (Exception e) when (e is HttpRequestException or IOException or SocketException or UriFormatException or NotSupportedException)
         {
-            return Failed(WordsOf(e));
+            return Failed(OutboundHttp.WordsOf(e, WordsLength));
         }
 
         CallResult Failed(string error) => new(null, error, null, at, Stopwatch.GetElapsedTime(start));
@@ -80,8 +86,7 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
         try
         {
             var bytes = await OutboundHttp.ReadAsync(content, AnswerBytes, either.Token);
-            // What PostgreSQL does not take in a text.
-            return bytes.Length == 0 ? null : Encoding.UTF8.GetString(bytes).Replace("\0", "", StringComparison.Ordinal);
+            return bytes.Length == 0 ? null : Text.Storable(Encoding.UTF8.GetString(bytes), AnswerBytes);
         }
         catch (Exception e) when (e is OperationCanceledException or HttpRequestException or IOException)
         {
@@ -99,7 +104,4 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
 
     private TimeSpan? RetryAfterOf(HttpResponseMessage response) =>
         response.Headers.RetryAfter is not { } asked ? null : asked.Delta ?? (asked.Date is { } date ? date - clock.GetUtcNow() : null);
-
-    /// <summary>The innermost says most: that no such name is known, or nobody listens there.</summary>
-    private static string WordsOf(Exception e) => e.GetBaseException().Message is { Length: > 500 } words ? words[..500] : e.GetBaseException().Message;
 }

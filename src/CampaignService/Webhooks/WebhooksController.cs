@@ -87,6 +87,11 @@ public sealed class WebhooksController(
     }
 
     /// <summary>Signs events with a new secret from now on, and for some time with the old one beside it. The answer holds the new one this once.</summary>
+    /// <remarks>
+    /// It takes no `Idempotency-Key`, for the answer holds a secret. Repeating it is safe: while an old secret still signs, that one stays, and the one from the
+    /// answer that was lost is given up. So put the new secret into the receiver before you change it once more; `keepOldForHours` 0 drops the old one at once.
+    /// </remarks>
+    /// <response code="409">`ERR_CONFLICT`: another request changed it at the same moment.</response>
     [HttpPost("{id}/rotate-secret")]
     [TakesNoKey]
     public async Task<One<WebhookView>> RotateSecret(string id, [FromBody(EmptyBodyBehavior = EmptyBodyBehavior.Allow)] RotateSecret? body, CancellationToken ct)

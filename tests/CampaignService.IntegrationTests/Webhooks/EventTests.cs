@@ -241,6 +241,22 @@ public sealed class EventTests(TestService service) : IClassFixture<TestService>
         Assert.Equal(2, (await api.EventsAsync()).Count);
     }
 
+    [Fact]
+    public async Task A_cursor_behind_which_events_were_removed_is_refused_and_one_that_missed_none_goes_on()
+    {
+        var api = await NewAppAsync();
+        for (var i = 0; i < 3; i++) await api.HappenAsync();
+        await service.SequenceAsync();
+        var (first, second) = (await NextAsync("limit=1"), await NextAsync("limit=2"));
+        await service.ExecuteAsync("UPDATE events SET at = at - interval '31 days' WHERE app_no = $1 AND seq < (SELECT max(seq) FROM events WHERE app_no = $1)", await AppNoAsync(api));
+        await service.Services.GetRequiredService<EventRetention>().PruneAsync(CancellationToken.None);
+        Assert.Contains("kept for 30 days", Assert.Single((await api.GetAsync($"/api/events?after={first}")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST").Details), StringComparison.Ordinal);
+        Assert.Single(await api.EventsAsync(second));
+        Assert.Single(await api.EventsAsync());
+
+        async Task<string?> NextAsync(string query) => (await api.GetAsync($"/api/events?{query}")).Json.GetProperty("meta").GetProperty("next").GetString();
+    }
+
     private async Task NumberAsync(CancellationToken until)
     {
         var sequencer = new EventSequencer(service.Db, service.Services.GetRequiredService<WebhookSignal>(), TimeProvider.System, NullLogger<EventSequencer>.Instance);

@@ -54,6 +54,10 @@ public class OutboundAddressTests
     [InlineData("2002:7f00:1::1")]
     [InlineData("2001:0:a9fe:a9fe::1")]
     [InlineData("fd00:ec2::254")]
+    [InlineData("168.63.129.16")]
+    [InlineData("192.88.99.1")]
+    [InlineData("::ffff:0:127.0.0.1")]
+    [InlineData("::ffff:0:8.8.8.8")]
     public void Link_local_addresses_and_what_can_hide_them_are_never_called(string address)
     {
         Assert.False(OutboundAddress.IsAllowed(IPAddress.Parse(address), allowPrivate: false));

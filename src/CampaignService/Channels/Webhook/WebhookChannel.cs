@@ -17,6 +17,8 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     /// <summary>For looking up, connecting and TLS; a channel's own limit may be shorter.</summary>
     private static readonly TimeSpan ConnectLimit = TimeSpan.FromSeconds(5);
 
+    private const int WordsLength = 300;
+
     private static readonly MediaTypeHeaderValue MediaType = new("application/json");
 
     // How many calls there are at once is the channel's own limit.
@@ -42,7 +44,7 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
         catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or NotSupportedException)
         {
             var isLate = e is OperationCanceledException;
-            var words = isLate ? $"no answer within {route.Settings.TimeoutSeconds} s" : WordsOf(e);
+            var words = isLate ? $"no answer within {route.Settings.TimeoutSeconds} s" : OutboundHttp.WordsOf(e, WordsLength);
             // Where not a byte of it was written, nobody can have taken it.
             if (!content.WasBegun) return SendResult.Retry(FailureCategory.Unavailable, words);
             return SendResult.Uncertain(isLate ? FailureCategory.Timeout : FailureCategory.ConnectionLost, words);
@@ -123,9 +125,6 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
         json.WriteString("channelId"u8, source.ChannelId);
         json.WriteEndObject();
     }
-
-    /// <summary>The innermost says most: that no such name is known, or that a certificate is not valid.</summary>
-    private static string WordsOf(Exception e) => e.GetBaseException().Message is { Length: > 300 } words ? words[..300] : e.GetBaseException().Message;
 
     /// <summary>A body that knows whether any of it was written.</summary>
     private sealed class Body(ReadOnlyMemory<byte> json) : HttpContent

@@ -778,6 +778,7 @@ namespace CampaignService.Data.Migrations
                         .HasColumnName("secret");
 
                     b.Property<DateTimeOffset>("UpdatedAt")
+                        .IsConcurrencyToken()
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("updated_at");
 

@@ -196,6 +196,11 @@ internal static class EngineSchema
         CREATE INDEX events_person ON events (app_no, person) WHERE person IS NOT NULL;
         CREATE INDEX events_at ON events USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
 
+        -- Up to where the log of an app was removed for its age: whoever stopped before that has missed something.
+        CREATE TABLE pruned_events (
+          app_no integer PRIMARY KEY,
+          seq bigint NOT NULL) WITH (fillfactor = 50);
+
         -- Events on their way: a row goes when the webhook has taken it or it was tried for the last time.
         CREATE TABLE webhook_deliveries (
           webhook_no integer NOT NULL,
@@ -226,7 +231,7 @@ internal static class EngineSchema
         """;
 
     public const string DropEvents = """
-        DROP TABLE webhook_attempts, webhook_deliveries, events, outbox_events;
+        DROP TABLE webhook_attempts, webhook_deliveries, pruned_events, events, outbox_events;
         DROP SEQUENCE event_seq;
         DROP FUNCTION next_event_id;
         DROP SEQUENCE event_id_sequence;

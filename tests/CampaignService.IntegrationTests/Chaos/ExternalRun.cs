@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using CampaignService.IntegrationTests.External;
+using CampaignService.IntegrationTests.Support;
 using Npgsql;
 
 namespace CampaignService.IntegrationTests.Chaos;

@@ -5,13 +5,13 @@ namespace CampaignService.IntegrationTests.External;
 /// <summary>Real processes, killed with <c>kill -9</c> again and again while they send.</summary>
 public sealed class ExternalKillTests(ExternalService service) : IClassFixture<ExternalService>
 {
-    private const int Recipients = 10_000, Kills = 4;
+    private const int Recipients = 6_000, Kills = 4;
 
     [Fact]
     public async Task Nobody_is_lost_and_who_got_it_twice_was_uncertain_before_and_got_it_with_the_same_key()
     {
         await using var sink = await Sink.StartAsync();
-        var (template, _) = await service.Api.NewWebhookAsync(sink.Url, new { maxConcurrency = 64, ratePerSecond = 1_500, timeoutSeconds = 1 });
+        var (template, _) = await service.Api.NewWebhookAsync(sink.Url, new { maxConcurrency = 64, ratePerSecond = 300, timeoutSeconds = 1 });
         var id = await service.Api.SendToAsync(template, Recipients);
         for (var kill = 0; kill < Kills; kill++)
         {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
@@ -24,9 +25,16 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     // How many calls there are at once is the channel's own limit.
     private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, int.MaxValue, ConnectLimit);
 
+    /// <summary>Time limits of calls that ended in time: making one for each call costs a timer.</summary>
+    private readonly ConcurrentBag<CancellationTokenSource> _limits = [];
+
     public ChannelType Type => ChannelType.Webhook;
 
-    public void Dispose() => _http.Dispose();
+    public void Dispose()
+    {
+        _http.Dispose();
+        foreach (var limit in _limits) limit.Dispose();
+    }
 
     public async Task<SendResult> SendAsync(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages, CancellationToken ct)
     {
@@ -34,8 +42,9 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
         using var content = new Body(body) { Headers = { ContentType = MediaType } };
         using var request = new HttpRequestMessage(HttpMethod.Post, route.Url) { Content = content };
         AddHeaders(request, route, IdOf(route, messages), body);
-        using var limit = new CancellationTokenSource(route.Timeout, clock);
-        await using var abandon = ct.UnsafeRegister(static limit => ((CancellationTokenSource)limit!).Cancel(), limit);
+        var limit = _limits.TryTake(out var used) ? used : new CancellationTokenSource();
+        limit.CancelAfter(route.Timeout);
+        var abandon = ct.UnsafeRegister(static limit => ((CancellationTokenSource)limit!).Cancel(), limit);
         try
         {
             using var response = await _http.SendAsync(request, limit.Token);
@@ -48,6 +57,12 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
             // Where not a byte of it was written, nobody can have taken it.
             if (!content.WasBegun) return SendResult.Retry(FailureCategory.Unavailable, words);
             return SendResult.Uncertain(isLate ? FailureCategory.Timeout : FailureCategory.ConnectionLost, words);
+        }
+        finally
+        {
+            await abandon.DisposeAsync();
+            if (limit.TryReset()) _limits.Add(limit);
+            else limit.Dispose();
         }
     }
 

@@ -33,17 +33,7 @@ public static class Modules
         // What they did in their feed is told no more when nothing of it is left.
         services.AddScoped<IPersonalData, EventRecords>();
 
-        var sealing = SecretBox.KeysIn(builder.Configuration["Secrets:Key"]);
-        services.AddSingleton(provider => new SecretBox([.. sealing, provider.GetRequiredService<LoadedSecrets>().Sealing]));
-        services.AddOptions<WebhookSettings>().BindConfiguration("Webhooks").ValidateDataAnnotations().ValidateOnStart();
-        services.AddOptions<EventRetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
-        services.AddSingleton<EventReader>().AddSingleton<EventSequencer>().AddSingleton<EventRetention>().AddScoped<IEventSubjects, NotificationSubjects>().AddScoped<IEventSubjects, FeedSubjects>();
-        services.AddSingleton<WebhookSignal>().AddSingleton<WebhookQueue>().AddSingleton<WebhookSender>().AddSingleton<WebhookSwitch>().AddSingleton<WebhookAttempts>().AddSingleton<WebhookDispatcher>();
-        if (roles.Worker)
-        {
-            services.AddHostedService(provider => provider.GetRequiredService<EventSequencer>()).AddHostedService(provider => provider.GetRequiredService<WebhookDispatcher>());
-            services.AddHostedService(provider => provider.GetRequiredService<EventRetention>());
-        }
+        builder.AddWebhooks(roles);
 
         services.AddOptions<RetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
         services.AddSingleton<FeedPartitions>();
@@ -79,5 +69,21 @@ public static class Modules
 
         services.AddSingleton<StatsReader>().AddSingleton<UserStatsReader>().AddSingleton<StatsRollup>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<StatsRollup>());
+    }
+
+    private static void AddWebhooks(this WebApplicationBuilder builder, Roles roles)
+    {
+        var services = builder.Services;
+        var sealing = SecretBox.KeysIn(builder.Configuration["Secrets:Key"]);
+        services.AddSingleton(provider => new SecretBox([.. sealing, provider.GetRequiredService<LoadedSecrets>().Sealing]));
+        services.AddOptions<WebhookSettings>().BindConfiguration("Webhooks").ValidateDataAnnotations().ValidateOnStart();
+        services.AddOptions<EventRetentionSettings>().BindConfiguration("Retention").ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<EventReader>().AddSingleton<EventSequencer>().AddSingleton<EventRetention>().AddScoped<IEventSubjects, NotificationSubjects>().AddScoped<IEventSubjects, FeedSubjects>();
+        services.AddSingleton<WebhookSignal>().AddSingleton<WebhookQueue>().AddSingleton<WebhookSender>().AddSingleton<WebhookSwitch>().AddSingleton<WebhookAttempts>().AddSingleton<WebhookDispatcher>();
+        if (roles.Worker)
+        {
+            services.AddHostedService(provider => provider.GetRequiredService<EventSequencer>()).AddHostedService(provider => provider.GetRequiredService<WebhookDispatcher>());
+            services.AddHostedService(provider => provider.GetRequiredService<EventRetention>());
+        }
     }
 }

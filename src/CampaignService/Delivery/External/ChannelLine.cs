@@ -117,7 +117,7 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
                 if (_failures++ == 0) _firstFailure = clock.GetTimestamp();
             }
             if (result.IsAttempt) _failing.UnionWith(people);
-            if ( _failures < Failures && (_failures < LastingFailures || clock.GetElapsedTime(_firstFailure) < Lasting)) return false;
+            if (_failures < Failures && (_failures < LastingFailures || clock.GetElapsedTime(_firstFailure) < Lasting)) return false;
             (_brokenBy, _isBroken) = (result, true);
             return true;
         }

@@ -14,6 +14,9 @@ internal sealed class RateSlots(NpgsqlDataSource source, string scope, TimeProvi
     /// <summary>As much is taken at once; what is taken and not used is lost to all.</summary>
     private static readonly TimeSpan AtOnce = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>What is a little late, as on a busy machine, still begins: what is dropped is lost to all.</summary>
+    private static readonly TimeSpan Latest = TimeSpan.FromMilliseconds(500);
+
     private readonly SemaphoreSlim _turn = new(1, 1);
     private double? _perSecond;
     private TimeSpan _spacing;
@@ -24,7 +27,7 @@ internal sealed class RateSlots(NpgsqlDataSource source, string scope, TimeProvi
     public int Version => Volatile.Read(ref _version);
 
     /// <summary>Whether the time of a slot is so long over that what begins now would crowd those whose time it is.</summary>
-    public bool IsOver(DateTimeOffset at) => at < clock.GetUtcNow() - AtOnce;
+    public bool IsOver(DateTimeOffset at) => at < clock.GetUtcNow() - Latest;
 
     /// <summary>Messages a second; null = no limit. Changed at any time.</summary>
     public double? PerSecond

@@ -18,6 +18,7 @@ internal sealed class BenchSink : IAsyncDisposable
     private readonly TimeSpan _time;
     private long _taken;
     private volatile ConcurrentQueue<long>? _listening;
+    private volatile Awaited? _awaited;
 
     private BenchSink(WebApplication app, TimeSpan time) => (_app, _time) = (app, time);
 
@@ -41,6 +42,15 @@ internal sealed class BenchSink : IAsyncDisposable
         return sink;
     }
 
+    /// <summary>Until so many messages have come in all.</summary>
+    public Task UntilAsync(long taken, CancellationToken ct)
+    {
+        var awaited = new Awaited(taken, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        _awaited = awaited;
+        if (Taken >= taken) awaited.Come.TrySetResult();
+        return awaited.Come.Task.WaitAsync(ct);
+    }
+
     /// <summary>When calls come, from now on, for so long.</summary>
     public async Task<IReadOnlyList<TimeSpan>> ListenAsync(TimeSpan time, CancellationToken ct)
     {
@@ -61,6 +71,8 @@ internal sealed class BenchSink : IAsyncDisposable
         await http.Request.Body.CopyToAsync(Stream.Null);
         if (_time > TimeSpan.Zero) await Task.Delay(_time);
         LastBytes = length;
-        Interlocked.Increment(ref _taken);
+        if (Interlocked.Increment(ref _taken) >= _awaited?.Taken) _awaited?.Come.TrySetResult();
     }
+
+    private sealed record Awaited(long Taken, TaskCompletionSource Come);
 }

@@ -101,7 +101,8 @@ internal static class ExternalGroups
         var campaign = await product.DraftAsync(ct, template);
         await product.UploadAsync(campaign, bench.File, ct);
         await product.DoAsync(campaign, "send", new { }, System.Net.HttpStatusCode.Accepted, ct);
-        await Task.Delay(TimeSpan.FromSeconds(2), ct);
+        // Two seconds' worth: by then all three are at it.
+        await sink.UntilAsync(2 * perSecond, ct);
         var times = await sink.ListenAsync(RateTime, ct);
         await product.DoAsync(campaign, "stop", new { }, System.Net.HttpStatusCode.OK, ct);
         var workers = await bench.Db.ScalarAsync<long>("SELECT count(DISTINCT lease_token) FROM chunks WHERE lease_token IS NOT NULL", ct);

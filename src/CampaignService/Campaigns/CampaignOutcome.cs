@@ -28,7 +28,7 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
     public async Task HeldAsync(CampaignsDb db, Batch batch, HoldReason reason, CancellationToken ct)
     {
         var campaign = await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct);
-        campaign.Hold(CodeOf(reason), clock.GetUtcNow(), reason);
+        campaign.Hold(reason.Code(), clock.GetUtcNow(), reason);
         await db.TellAsync(campaign, ct);
     }
 
@@ -36,7 +36,7 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
     {
         var (campaign, now) = (await db.Campaigns.Include(c => c.Batch).SingleAsync(c => c.Id == batch.OwnerId, ct), clock.GetUtcNow());
         // Past its stopAt somebody is to decide, as with whatever is paused.
-        if (campaign.StatusReason != StatusReasons.ProviderDown || campaign.StopAt <= now) return false;
+        if (campaign.StatusReason != HoldReasons.ProviderDown || campaign.StopAt <= now) return false;
         campaign.Resume(now);
         await db.TellAsync(campaign, ct);
         return true;
@@ -53,7 +53,7 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         {
             var scheduled = await db.Campaigns.Where(c => c.Status == CampaignStatus.Scheduled && c.UpdatedAt <= before).Select(c => c.Id).ToListAsync(ct);
             if (scheduled.Count == 0) return;
-            foreach (var id in scheduled) await HoldScheduledAsync(db, id, CodeOf(reason), ct);
+            foreach (var id in scheduled) await HoldScheduledAsync(db, id, reason.Code(), ct);
             if (round > 1) await Task.Delay(TimeSpan.FromMilliseconds(20), clock, ct);
         }
     }
@@ -69,11 +69,4 @@ public sealed class CampaignOutcome(IServiceScopeFactory scopes, ICampaignSchedu
         await db.SaveChangesAsync(ct);
         await transaction.CommitAsync(ct);
     }
-
-    private static string CodeOf(HoldReason reason) => reason switch
-    {
-        HoldReason.Restored => StatusReasons.Restored,
-        HoldReason.ProviderDown => StatusReasons.ProviderDown,
-        _ => StatusReasons.Late,
-    };
 }

@@ -60,7 +60,7 @@ public sealed class CampaignTimetable(
     {
         if (campaign.ScheduledAt < now - settings.Value.MaxLateness || campaign.StopAt <= now)
         {
-            campaign.Hold(StatusReasons.Late, now);
+            campaign.Hold(HoldReasons.Late, now);
             log.LogWarning("Campaign {Campaign} was due at {Due} and is found too late; it is paused", campaign.Id, campaign.ScheduledAt);
             return;
         }

@@ -51,6 +51,10 @@ public static class OutboundHttp
     /// <summary>Why a call failed. The innermost says most: that no such name is known, or that a certificate is not valid. It may quote bytes of the server, so it is made storable.</summary>
     public static string WordsOf(Exception e, int most) => Text.Storable(e.GetBaseException().Message, most);
 
+    /// <summary>How long a server asks to be left alone; null when it asks for nothing, and less than nothing for a date that has passed.</summary>
+    public static TimeSpan? RetryAfterOf(HttpResponseMessage response, DateTimeOffset now) =>
+        response.Headers.RetryAfter is not { } asked ? null : asked.Delta ?? (asked.Date is { } date ? date - now : null);
+
     private static async ValueTask<Stream> ConnectAsync(DnsEndPoint server, bool allowPrivate, NameLookUp lookUp, CancellationToken ct)
     {
         var found = await lookUp(server.Host, ct);

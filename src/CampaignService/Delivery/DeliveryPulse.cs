@@ -102,16 +102,3 @@ public sealed class DeliveryPulse(
         await command.ExecuteNonQueryAsync(ct);
     }
 }
-
-/// <summary>Why the service itself holds a batch.</summary>
-public enum HoldReason
-{
-    /// <summary>Without progress for longer than <see cref="SchedulingSettings.MaxLateness"/>.</summary>
-    Late,
-
-    /// <summary>In a restored copy of a database.</summary>
-    Restored,
-
-    /// <summary>A provider it goes to takes nothing; it goes on by itself.</summary>
-    ProviderDown,
-}

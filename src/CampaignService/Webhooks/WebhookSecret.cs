@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -18,6 +19,14 @@ public static class WebhookSecret
     public static string Make() => Prefix + Convert.ToBase64String(RandomNumberGenerator.GetBytes(MadeBytes));
 
     public static bool IsValid(string secret) => TryKey(secret, out _);
+
+    /// <summary>Gives a request the three headers of the specification.</summary>
+    public static void SignTo(HttpRequestHeaders headers, IEnumerable<string> secrets, string id, DateTimeOffset at, ReadOnlySpan<byte> body)
+    {
+        headers.TryAddWithoutValidation("webhook-id", id);
+        headers.TryAddWithoutValidation("webhook-timestamp", at.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
+        headers.TryAddWithoutValidation("webhook-signature", Sign(secrets, id, at, body));
+    }
 
     /// <summary>The header <c>webhook-signature</c>: one for each secret, so that a receiver who has changed theirs, and one who has not, find their own.</summary>
     public static string Sign(IEnumerable<string> secrets, string id, DateTimeOffset at, ReadOnlySpan<byte> body)

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
@@ -53,9 +52,7 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
         using var request = new HttpRequestMessage(HttpMethod.Post, url) { Content = new ByteArrayContent(body) };
         request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         request.Headers.UserAgent.Add(new ProductInfoHeaderValue("Campaigns-Webhooks", "1"));
-        request.Headers.Add("webhook-id", happened.Id);
-        request.Headers.Add("webhook-timestamp", at.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
-        request.Headers.TryAddWithoutValidation("webhook-signature", WebhookSecret.Sign(secrets, happened.Id, at, body));
+        WebhookSecret.SignTo(request.Headers, secrets, happened.Id, at, body);
         using var limit = new CancellationTokenSource(TimeLimit, clock);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(ct, limit.Token);
         try
@@ -63,7 +60,7 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
             using var response = await _http.SendAsync(request, either.Token);
             var answer = await ReadAsync(response.Content, either.Token);
             ct.ThrowIfCancellationRequested();
-            return new CallResult((int)response.StatusCode, FaultOf(response), answer, at, Stopwatch.GetElapsedTime(start), RetryAfterOf(response));
+            return new CallResult((int)response.StatusCode, FaultOf(response), answer, at, Stopwatch.GetElapsedTime(start), OutboundHttp.RetryAfterOf(response, clock.GetUtcNow()));
         }
         catch (OperationCanceledException) when (!ct.IsCancellationRequested)
         {
@@ -101,7 +98,4 @@ public sealed class WebhookSender(IOptions<WebhookSettings> settings, TimeProvid
         (int)HttpStatusCode.Gone => "Gone for good (410).",
         var status => $"Answered {status}.",
     };
-
-    private TimeSpan? RetryAfterOf(HttpResponseMessage response) =>
-        response.Headers.RetryAfter is not { } asked ? null : asked.Delta ?? (asked.Date is { } date ? date - clock.GetUtcNow() : null);
 }

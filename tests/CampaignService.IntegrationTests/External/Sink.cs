@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -32,12 +33,12 @@ public sealed class Sink : IAsyncDisposable
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenLocalhostOn(port, listen));
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, port, listen ?? (_ => { })));
         var app = builder.Build();
         var sink = new Sink(app);
         app.Run(sink.TakeAsync);
         await app.StartAsync();
-        sink.Url = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single().Replace("[::]", "127.0.0.1", StringComparison.Ordinal) + "/messages";
+        sink.Url = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single() + "/messages";
         return sink;
     }
 
@@ -78,9 +79,4 @@ public sealed record SinkCall(Dictionary<string, string> Headers, JsonElement Bo
     public IEnumerable<JsonElement> Messages => Body.ValueKind == JsonValueKind.Array ? Body.EnumerateArray() : [Body];
 
     public IEnumerable<string> Users => Messages.Select(m => m.GetProperty("user").GetProperty("id").GetString()!);
-}
-
-internal static class Loopback
-{
-    public static void ListenLocalhostOn(this KestrelServerOptions kestrel, int port, Action<ListenOptions>? listen) => kestrel.Listen(System.Net.IPAddress.Loopback, port, listen ?? (_ => { }));
 }

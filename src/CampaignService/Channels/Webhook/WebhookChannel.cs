@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Collections.Concurrent;
-using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
@@ -70,18 +69,14 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     {
         request.Headers.TryAddWithoutValidation("Idempotency-Key", id);
         foreach (var (name, value) in route.Secrets.Headers) request.Headers.TryAddWithoutValidation(name, value);
-        if (route.Secrets.SigningSecret is not { } secret) return;
-        var at = clock.GetUtcNow();
-        request.Headers.TryAddWithoutValidation("webhook-id", id);
-        request.Headers.TryAddWithoutValidation("webhook-timestamp", at.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture));
-        request.Headers.TryAddWithoutValidation("webhook-signature", WebhookSecret.Sign([secret], id, at, body.Span));
+        if (route.Secrets.SigningSecret is { } secret) WebhookSecret.SignTo(request.Headers, [secret], id, clock.GetUtcNow(), body.Span);
     }
 
     private SendResult ResultOf(HttpResponseMessage response, bool ofOne)
     {
         var status = (int)response.StatusCode;
         var words = $"HTTP {status}";
-        var asked = response.Headers.RetryAfter is not { } after ? null : after.Delta ?? (after.Date is { } date ? date - clock.GetUtcNow() : null);
+        var asked = OutboundHttp.RetryAfterOf(response, clock.GetUtcNow());
         return status switch
         {
             >= 200 and < 300 => SendResult.Sent,

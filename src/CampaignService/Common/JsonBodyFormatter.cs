@@ -18,6 +18,9 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     /// <summary>The most bytes that a JSON body may have: 32 MiB.</summary>
     public const int MaxBytes = 32 << 20;
 
+    /// <summary>Up to here a caller's word is taken for how long its body will be.</summary>
+    private const int MostAtOnce = 64 * 1024;
+
     private static readonly ConcurrentDictionary<Type, Type> Validators = new();
 
     public JsonBodyFormatter()
@@ -118,13 +121,20 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     internal static async Task<ReadOnlyMemory<byte>> ReadAllAsync(HttpContext http)
     {
         if (http.Request.ContentLength > MaxBytes) throw new ApiException(Errors.TooLarge("The body", MaxBytes));
-        var body = new ArrayBufferWriter<byte>((int)Math.Clamp(http.Request.ContentLength ?? 4096, 256, 64 * 1024));
+        if (http.Request.ContentLength is > 0 and <= MostAtOnce)
+        {
+            var known = GC.AllocateUninitializedArray<byte>((int)http.Request.ContentLength);
+            return WithoutMark(known.AsMemory(0, await http.Request.Body.ReadAtLeastAsync(known, known.Length, throwOnEndOfStream: false, http.RequestAborted)));
+        }
+        var body = new ArrayBufferWriter<byte>(MostAtOnce);
         while (true)
         {
             var read = await http.Request.Body.ReadAsync(body.GetMemory(4096), http.RequestAborted);
-            if (read == 0) return body.WrittenMemory.Span.StartsWith("\uFEFF"u8) ? body.WrittenMemory[3..] : body.WrittenMemory;
+            if (read == 0) return WithoutMark(body.WrittenMemory);
             body.Advance(read);
             if (body.WrittenCount > MaxBytes) throw new ApiException(Errors.TooLarge("The body", MaxBytes));
         }
     }
+
+    private static ReadOnlyMemory<byte> WithoutMark(ReadOnlyMemory<byte> body) => body.Span.StartsWith("\uFEFF"u8) ? body[3..] : body;
 }

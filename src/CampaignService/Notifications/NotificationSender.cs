@@ -44,14 +44,13 @@ public sealed class NotificationSender(CurrentApp app, SendableTemplates templat
     /// <summary>Nobody is skipped on this path: the caller is there to be told.</summary>
     private static void RequireValues(SendableTemplate template, Audience audience)
     {
-        var required = template.Channels.Where(c => c.Channel.Enabled).SelectMany(c => c.Template.Requirements).DistinctBy(v => v.Key).ToArray();
-        string[] faults = [.. audience.UserIds.SelectMany((user, i) => required.Where(v => audience.Values[i][v.Position] is null)
+        string[] faults = [.. audience.UserIds.SelectMany((user, i) => template.Required.Where(v => audience.Values[i][v.Position] is null)
             .Select(v => $"variables.{user}.{v.Key}: is required by the template and has no default"))];
         if (faults.Length > 0) throw new ApiException(Errors.InvalidVariables(faults));
     }
 
     internal static IReadOnlyList<ChannelName> ChannelsOf(SendableTemplate template) =>
-        [.. template.Channels.Where(c => c.Channel.Enabled).Select(c => new ChannelName(c.Channel.ChannelId, c.Channel.Type))];
+        [.. template.Enabled.Select(c => new ChannelName(c.Channel.ChannelId, c.Channel.Type))];
 
     internal static byte[] Bytes<T>(T answer) => JsonSerializer.SerializeToUtf8Bytes(new One<T>(answer), Json.Options);
 }

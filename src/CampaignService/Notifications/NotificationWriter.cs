@@ -17,10 +17,14 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     /// <summary>In bytes of values, about: nobody is to wait for another's megabytes. What is larger alone goes alone.</summary>
     private const int MostBytesInOne = 4 << 20;
 
-    /// <summary>While one waits for its commit, another gathers and writes; more would only make smaller ones.</summary>
+    /// <summary>They take turns: while one writes, requests gather for the other. That one begins when the first is through, or when this is taking long.</summary>
     public const int Flushers = 2;
 
+    /// <summary>Far longer than a commit takes that waits for nobody: a lock, say, that one request is waiting for, is not to hold up all.</summary>
+    private static readonly TimeSpan LongTurn = TimeSpan.FromMilliseconds(20);
+
     private readonly Channel<PendingNotification> _queue = Channel.CreateBounded<PendingNotification>(10_000);
+    private readonly SemaphoreSlim _turn = new(1);
     private readonly Lock _starting = new();
     private Task[]? _flushers;
 
@@ -30,13 +34,14 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         if (_flushers is null) Start();
         await _queue.Writer.WriteAsync(notification, ct);
         // Not to be given up from here on: it may be committed already.
-        return await notification.Done.Task;
+        return await notification.Done;
     }
 
     public async ValueTask DisposeAsync()
     {
         _queue.Writer.TryComplete();
         await Task.WhenAll(_flushers ?? []);
+        _turn.Dispose();
     }
 
     private void Start()
@@ -51,22 +56,38 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         PendingNotification? carried = null;
         while (carried is not null || await _queue.Reader.WaitToReadAsync())
         {
-            var (batch, keys) = (new List<PendingNotification>(), new HashSet<string>());
-            for (var bytes = 0L; batch.Count < MostInOne;)
+            var isTurn = await _turn.WaitAsync(LongTurn);
+            List<PendingNotification> batch;
+            try
             {
-                var next = carried;
-                carried = null;
-                if (next is null && !_queue.Reader.TryRead(out next)) break;
-                bytes += next.Bytes;
-                if ((batch.Count > 0 && bytes > MostBytesInOne) || (next.Request is { } request && !keys.Add($"{request.AppNo}:{request.Key}")))
-                {
-                    carried = next;
-                    break;
-                }
-                batch.Add(next);
+                batch = Gather(ref carried);
+                if (batch.Count > 0) await FlushAsync(batch, ids, isRetry: false);
             }
-            if (batch.Count > 0) await FlushAsync(batch, ids, isRetry: false);
+            finally
+            {
+                if (isTurn) _turn.Release();
+            }
+            foreach (var one in batch) one.Tell();
         }
+    }
+
+    private List<PendingNotification> Gather(ref PendingNotification? carried)
+    {
+        var (batch, keys) = (new List<PendingNotification>(), new HashSet<string>());
+        for (var bytes = 0L; batch.Count < MostInOne;)
+        {
+            var next = carried;
+            carried = null;
+            if (next is null && !_queue.Reader.TryRead(out next)) break;
+            bytes += next.Bytes;
+            if ((batch.Count > 0 && bytes > MostBytesInOne) || (next.Request is { } request && !keys.Add($"{request.AppNo}:{request.Key}")))
+            {
+                carried = next;
+                break;
+            }
+            batch.Add(next);
+        }
+        return batch;
     }
 
     private async Task FlushAsync(List<PendingNotification> batch, NotificationIds ids, bool isRetry)
@@ -89,7 +110,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         }
         catch (Exception e)
         {
-            foreach (var one in batch) one.Done.TrySetException(e);
+            foreach (var one in batch) one.Settle(e);
         }
     }
 }

@@ -14,6 +14,10 @@ namespace CampaignService.Notifications;
 public sealed record PendingNotification(
     SendableTemplate Template, string? Tag, IReadOnlyList<string> UserIds, IReadOnlyList<string?[]> Values, int Duplicates, IdempotentRequest? Request, Func<long, byte[]> Answer)
 {
+    private readonly TaskCompletionSource<StoredNotification> _told = new();
+    private StoredNotification? _stored;
+    private Exception? _fault;
+
     /// <summary>Given once, and kept when it is tried again.</summary>
     public long Id { get; private set; }
 
@@ -22,7 +26,21 @@ public sealed record PendingNotification(
     /// <summary>About how large its values are.</summary>
     public long Bytes { get; } = Values.Sum(of => of.Sum(value => (value?.Length ?? 0) + 4L));
 
-    public TaskCompletionSource<StoredNotification> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    /// <summary>What came of it, once it is told.</summary>
+    public Task<StoredNotification> Done => _told.Task;
+
+    public bool IsSettled => _stored is not null || _fault is not null;
+
+    public void Settle(StoredNotification stored) => _stored = stored;
+
+    public void Settle(Exception fault) => _fault = fault;
+
+    /// <summary>Lets its request go on, in the caller's thread: handing hundreds of them to others costs more than their answers do.</summary>
+    public void Tell()
+    {
+        if (_stored is not null) _told.TrySetResult(_stored);
+        else _told.TrySetException(_fault ?? new InvalidOperationException($"Nothing is known of notification {Id}."));
+    }
 
     public void Name(long id)
     {

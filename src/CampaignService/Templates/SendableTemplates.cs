@@ -14,8 +14,14 @@ namespace CampaignService.Templates;
 /// <param name="Channels">Its channels, the disabled ones too; at least one is enabled.</param>
 public sealed record SendableTemplate(TemplateVersion Version, string Slug, VariableSchema Schema, IReadOnlyList<SendableChannel> Channels)
 {
+    /// <summary>Those that it goes by.</summary>
+    public IReadOnlyList<SendableChannel> Enabled { get; } = [.. Channels.Where(c => c.Channel.Enabled)];
+
     /// <summary>Whether it also goes to servers of others.</summary>
     public bool GoesOut { get; } = Channels.Any(c => c.Channel.Enabled && c.Channel.Type != ChannelType.InApp);
+
+    /// <summary>What everybody needs a value of.</summary>
+    public IReadOnlyList<BoundVariable> Required { get; } = [.. Channels.Where(c => c.Channel.Enabled).SelectMany(c => c.Template.Requirements).DistinctBy(v => v.Key)];
 }
 
 /// <summary>What a template version says by one channel.</summary>
@@ -34,7 +40,13 @@ public sealed class SendableTemplates(IServiceScopeFactory scopes, ContentChange
 
     private readonly MemoryCache _cache = new(new MemoryCacheOptions { SizeLimit = 1000 });
 
-    private sealed record Entry(SendableTemplate Template, long ReadAt, int Changes);
+    private sealed record Entry(SendableTemplate Template, long ReadAt, int Changes)
+    {
+        private bool _isBeingReadAgain;
+
+        /// <returns>True once.</returns>
+        public bool MayReadAgain() => !Interlocked.Exchange(ref _isBeingReadAgain, true);
+    }
 
     /// <param name="app">The app.</param>
     /// <param name="idOrSlug">The template.</param>
@@ -44,14 +56,36 @@ public sealed class SendableTemplates(IServiceScopeFactory scopes, ContentChange
     public async ValueTask<SendableTemplate> FindAsync(CurrentApp app, string idOrSlug, int? version, CancellationToken ct)
     {
         var (key, count) = ((app.No, idOrSlug, version), changes.CountOf(app.No));
-        if (_cache.TryGetValue(key, out Entry? known) && known!.Changes == count && clock.GetElapsedTime(known.ReadAt) < Fresh) return known.Template;
-        var readAt = clock.GetTimestamp();
-        var template = await LoadAsync(app, idOrSlug, version, ct);
-        _cache.Set(key, new Entry(template, readAt, count), new MemoryCacheEntryOptions { Size = 1 });
-        return template;
+        if (_cache.TryGetValue(key, out Entry? known) && known!.Changes == count && clock.GetElapsedTime(known.ReadAt) is var age && age < Fresh)
+        {
+            if (age > Fresh / 2 && known.MayReadAgain()) _ = ReadAgainAsync(app, idOrSlug, version, count);
+            return known.Template;
+        }
+        return await ReadAsync(app, idOrSlug, version, count, ct);
     }
 
     public void Dispose() => _cache.Dispose();
+
+    private async Task<SendableTemplate> ReadAsync(CurrentApp app, string idOrSlug, int? version, int changes, CancellationToken ct)
+    {
+        var readAt = clock.GetTimestamp();
+        var template = await LoadAsync(app, idOrSlug, version, ct);
+        _cache.Set((app.No, idOrSlug, version), new Entry(template, readAt, changes), new MemoryCacheEntryOptions { Size = 1 });
+        return template;
+    }
+
+    /// <summary>Before it is old, so that of those who send all the time nobody waits for it.</summary>
+    private async Task ReadAgainAsync(CurrentApp app, string idOrSlug, int? version, int changes)
+    {
+        try
+        {
+            await ReadAsync(app, idOrSlug, version, changes, CancellationToken.None);
+        }
+        catch (Exception)
+        {
+            // Archived, or the database is away: whoever comes when it is old is told.
+        }
+    }
 
     private async Task<SendableTemplate> LoadAsync(CurrentApp app, string idOrSlug, int? version, CancellationToken ct)
     {

@@ -14,7 +14,13 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
 
     private readonly ConcurrentDictionary<string, Entry> _apps = new();
 
-    public sealed record Entry(int AppNo, IReadOnlyList<Known> Keys, long ReadAt);
+    public sealed record Entry(int AppNo, IReadOnlyList<Known> Keys, long ReadAt)
+    {
+        private bool _isBeingReadAgain;
+
+        /// <returns>True once.</returns>
+        internal bool MayReadAgain() => !Interlocked.Exchange(ref _isBeingReadAgain, true);
+    }
 
     /// <param name="Hash">The key's.</param>
     /// <param name="Holder">Who shows it, made once and shared by all requests.</param>
@@ -23,18 +29,39 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
     /// <returns>Null when there is no such app.</returns>
     public async ValueTask<Entry?> OfAsync(string appId, CancellationToken ct)
     {
-        if (_apps.TryGetValue(appId, out var known) && clock.GetElapsedTime(known.ReadAt) < Fresh) return known;
+        if (_apps.TryGetValue(appId, out var known) && clock.GetElapsedTime(known.ReadAt) is var age && age < Fresh)
+        {
+            if (age > Fresh / 2 && known.MayReadAgain()) _ = ReadAgainAsync(appId, known);
+            return known;
+        }
+        if (await ReadAsync(appId, ct) is { } entry) return _apps[appId] = entry;
+        _apps.TryRemove(appId, out _);
+        return null;
+    }
+
+    /// <summary>Before it is old, so that of those who call all the time nobody waits for it.</summary>
+    private async Task ReadAgainAsync(string appId, Entry known)
+    {
+        try
+        {
+            // What was forgotten meanwhile was changed, perhaps after this was read.
+            if (await ReadAsync(appId, CancellationToken.None) is { } entry) _apps.TryUpdate(appId, entry, known);
+        }
+        catch (Exception)
+        {
+            // The database is away: whoever comes when this is old is told.
+        }
+    }
+
+    private async Task<Entry?> ReadAsync(string appId, CancellationToken ct)
+    {
         var readAt = clock.GetTimestamp();
         await using var scope = scopes.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<CampaignsDb>();
         var app = await db.Apps.AsNoTracking().FirstOrDefaultAsync(a => a.Id == appId, ct);
-        if (app is null)
-        {
-            _apps.TryRemove(appId, out _);
-            return null;
-        }
+        if (app is null) return null;
         var keys = await db.ApiKeys.AsNoTracking().Where(k => k.AppNo == app.No).ToListAsync(ct);
-        return _apps[appId] = new Entry(app.No, [.. keys.Select(k => new Known(k.Hash, ApiKeyAuthentication.HolderOf(app, k)))], readAt);
+        return new Entry(app.No, [.. keys.Select(k => new Known(k.Hash, ApiKeyAuthentication.HolderOf(app, k)))], readAt);
     }
 
     /// <returns>Who shows the key, or null when the app has no such key.</returns>

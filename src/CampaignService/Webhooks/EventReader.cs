@@ -19,7 +19,7 @@ public sealed class EventReader(NpgsqlDataSource source, IServiceScopeFactory sc
         command.Parameters.Add(new() { Value = limit });
         var rows = new List<EventRow>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) rows.Add(EventRow.Of(reader));
+        while (rows.Count < limit && await reader.ReadAsync(ct)) rows.AddRange(EventRow.Of(reader, after: after).Take(limit - rows.Count));
         return rows;
     }
 

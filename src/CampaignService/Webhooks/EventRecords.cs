@@ -49,7 +49,7 @@ public sealed class EventRecords(NpgsqlDataSource source) : IPersonalData
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
         {
-            var row = EventRow.Of(reader);
+            var row = EventRow.Of(reader).Single();
             yield return new { Id = row.PublicId, Type = row.Type.Wire(), Timestamp = row.At, Topic = row.Detail };
         }
     }

@@ -73,19 +73,16 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
             WITH first AS MATERIALIZED (SELECT id FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
             taken AS (
               DELETE FROM outbox_events WHERE id IN (SELECT id FROM first)
-              RETURNING id, app_no, type, subject, person, detail, data, at),
+              RETURNING id, app_no, type, subject, subjects, person, detail, data, at),
             numbered AS (
-              INSERT INTO events (app_no, seq, id, type, subject, person, detail, data, at)
-              SELECT app_no, nextval('event_seq'), id, type, subject, person, detail, data, at FROM (
-                SELECT t.app_no, t.id + k.no - 1 AS id, k.type, t.subject, t.person, t.detail, t.data, t.at
-                FROM taken t CROSS JOIN LATERAL unnest(CASE WHEN t.type = {(short)EventType.NotificationSent}
-                  THEN ARRAY[{(short)EventType.NotificationCreated}, {(short)EventType.NotificationCompleted}]::smallint[] ELSE ARRAY[t.type] END) WITH ORDINALITY AS k (type, no)
-                ORDER BY 2) AS in_order
-              RETURNING app_no, seq, type),
+              INSERT INTO events (app_no, seq, id, type, subject, subjects, person, detail, data, at)
+              SELECT app_no, CASE WHEN subjects IS NULL THEN nextval('event_seq') ELSE (SELECT max(nextval('event_seq')) FROM generate_series(1, 2 * cardinality(subjects))) END,
+                id, type, subject, subjects, person, detail, data, at FROM (SELECT * FROM taken ORDER BY id) AS in_order
+              RETURNING app_no, seq, type, subjects),
             wanted AS (
               INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
-              SELECT e.no, n.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks e ON e.app_no = n.app_no AND e.enabled
-              WHERE EXISTS (SELECT 1 FROM unnest($2, $3) AS m (type, pattern) WHERE m.type = n.type AND m.pattern = ANY(e.events)))
+              SELECT w.no, e.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks w ON w.app_no = n.app_no AND w.enabled CROSS JOIN LATERAL {EventRow.EachOf("n")} AS e (seq, type)
+              WHERE EXISTS (SELECT 1 FROM unnest($2, $3) AS m (type, pattern) WHERE m.type = e.type AND m.pattern = ANY(w.events)))
             SELECT count(id)::integer, min(id), id_at(clock_timestamp() - interval '1 minute') FROM taken
             """, connection)
         {

@@ -20,7 +20,7 @@ public enum EventType : short
     /// <summary>It goes on after a pause, or again for those who were not served.</summary>
     CampaignResumed = 8,
 
-    /// <summary>In the outbox only: made and completed in one. It leaves it as two events, so that a send costs one row.</summary>
+    /// <summary>Of rows only: those that were made and completed with one commit. Each of them is two events to whoever reads, and all are one row, so that a send costs next to nothing.</summary>
     NotificationSent = 20,
     NotificationCreated = 21,
 

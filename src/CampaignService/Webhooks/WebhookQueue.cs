@@ -68,7 +68,8 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
               WHERE d.webhook_no = p.webhook_no AND d.seq = p.seq
               RETURNING d.webhook_no, d.app_no, d.seq, d.attempts)
             SELECT c.webhook_no, c.app_no, c.seq, c.attempts, e.id, e.url, e.secret, CASE WHEN e.old_secret_until > clock_timestamp() THEN e.old_secret END, {EventRow.Columns}
-            FROM claimed c JOIN webhooks e ON e.no = c.webhook_no LEFT JOIN events v ON v.app_no = c.app_no AND v.seq = c.seq
+            FROM claimed c JOIN webhooks e ON e.no = c.webhook_no LEFT JOIN LATERAL (
+              SELECT * FROM events WHERE app_no = c.app_no AND seq >= c.seq ORDER BY seq LIMIT 1) AS v ON true
             """);
         command.Parameters.Add(new() { Value = shares.Select(s => s.WebhookNo).ToArray() });
         command.Parameters.Add(new() { Value = shares.Select(s => s.AtMost).ToArray() });
@@ -78,7 +79,7 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         while (await reader.ReadAsync(ct))
         {
             claimed.Add(new DueDelivery(reader.GetInt32(0), reader.GetInt32(1), reader.GetInt64(2), token, reader.GetInt16(3), reader.GetString(4), reader.GetString(5),
-                reader.GetFieldValue<byte[]>(6), reader.IsDBNull(7) ? null : reader.GetFieldValue<byte[]>(7), reader.IsDBNull(8) ? null : EventRow.Of(reader, 8)));
+                reader.GetFieldValue<byte[]>(6), reader.IsDBNull(7) ? null : reader.GetFieldValue<byte[]>(7), EventRow.Find(reader, 8, reader.GetInt64(2))));
         }
         return claimed;
     }
@@ -125,7 +126,8 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         await using var command = source.CreateCommand($"""
             WITH locked AS MATERIALIZED (SELECT no FROM webhooks WHERE no = $5 FOR NO KEY UPDATE),
             chosen AS (
-              SELECT seq, at FROM events WHERE app_no = $1 AND at >= $2 AND at < $3 AND type = ANY($4) ORDER BY at, seq LIMIT {MaxReplay + 1}),
+              SELECT e.seq, v.at FROM events v CROSS JOIN LATERAL {EventRow.EachOf("v")} AS e (seq, type)
+              WHERE v.app_no = $1 AND v.at >= $2 AND v.at < $3 AND e.type = ANY($4) ORDER BY v.at, e.seq LIMIT {MaxReplay + 1}),
             queued AS (
               INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
               SELECT l.no, seq, $1, clock_timestamp() FROM locked l CROSS JOIN (SELECT seq FROM chosen ORDER BY at, seq LIMIT {MaxReplay}) AS first

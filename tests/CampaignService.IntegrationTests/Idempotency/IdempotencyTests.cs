@@ -84,7 +84,11 @@ public sealed class IdempotencyTests(TestService service) : IClassFixture<TestSe
             var writes = new[] { keys, [.. keys.Reverse()] }.Select(order => order.Select(key => Notifications.PoisonedWriter.Of(template, key, new(template.Version.AppNo, key, [1]))).ToArray()).ToArray();
             // A deadlock would throw out of one of them.
             await Task.WhenAll(writes.Select(write => store.StoreAsync(write, new NotificationIds(), isRetry: false)));
-            foreach (var notification in writes.SelectMany(w => w)) await notification.Done.Task;
+            foreach (var notification in writes.SelectMany(w => w))
+            {
+                notification.Tell();
+                await notification.Done;
+            }
             Assert.Equal(100, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE user_id = ANY($1)", (object)keys));
         }
     }

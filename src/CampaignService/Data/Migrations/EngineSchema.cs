@@ -237,6 +237,24 @@ internal static class EngineSchema
         DROP SEQUENCE event_id_sequence;
         """;
 
+    public const string EventRuns = """
+        -- Of direct sends committed together: a row for them all. In the log its seq is the last of theirs.
+        ALTER TABLE outbox_events ADD COLUMN subjects bigint[];
+        ALTER TABLE events ADD COLUMN subjects bigint[];
+        UPDATE outbox_events SET subjects = ARRAY[subject], subject = NULL WHERE type = 20;
+        """;
+
+    public const string DropEventRuns = """
+        WITH runs AS (DELETE FROM outbox_events WHERE subjects IS NOT NULL RETURNING app_no, type, subjects, at)
+          INSERT INTO outbox_events (app_no, type, subject, at) SELECT app_no, type, unnest(subjects), at FROM runs;
+        WITH runs AS (DELETE FROM events WHERE subjects IS NOT NULL RETURNING app_no, seq - 2 * cardinality(subjects) AS before, subjects, at)
+          INSERT INTO events (app_no, seq, id, type, subject, at)
+          SELECT r.app_no, r.before + k, (1::bigint << 62) | (r.before + k), CASE WHEN k % 2 = 1 THEN 21 ELSE 22 END, r.subjects[(k + 1) / 2], r.at
+          FROM runs r CROSS JOIN LATERAL generate_series(1, 2 * cardinality(r.subjects)) AS k;
+        ALTER TABLE outbox_events DROP COLUMN subjects;
+        ALTER TABLE events DROP COLUMN subjects;
+        """;
+
     public const string External = """
         ALTER TABLE chunks ADD COLUMN recalled boolean NOT NULL DEFAULT false; -- somebody needs it: its worker is to give it back
         CREATE INDEX chunks_ready_external ON chunks (channel_no, lane, turn) WHERE state = 1 AND lane > 1;

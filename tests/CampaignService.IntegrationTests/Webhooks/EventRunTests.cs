@@ -1,0 +1,80 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using CampaignService.Common;
+using CampaignService.IntegrationTests.Notifications;
+using CampaignService.IntegrationTests.Support;
+using CampaignService.Notifications;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace CampaignService.IntegrationTests.Webhooks;
+
+/// <summary>Direct sends of one commit are one row of the log. Whoever reads it sees each of their events, from wherever they begin.</summary>
+public sealed class EventRunTests(WebhookService service) : IClassFixture<WebhookService>
+{
+    private Api Api => service.Api;
+
+    [Fact]
+    public async Task Sends_of_one_commit_are_one_row_and_every_page_and_cursor_in_it_goes_on_without_a_gap()
+    {
+        var before = await Api.HappenAsync();
+        var sent = await SendTogetherAsync(3);
+        var after = await Api.HappenAsync();
+        await service.SequenceAsync();
+        Assert.Equal(1, await service.ScalarAsync<long>("SELECT count(*) FROM events WHERE subjects @> $1", (object)sent.Select(n => n.Id).ToArray()));
+
+        var all = await FromAsync(before);
+        Assert.Equal(["campaign.cancelled", .. Enumerable.Repeat(new[] { "notification.created", "notification.completed" }, 3).SelectMany(t => t), "campaign.cancelled"], all.Types());
+        Assert.Equal(sent.SelectMany(n => new[] { IdOf(n), IdOf(n) }), all.GetRange(1, 6).Select(e => e.GetProperty("data").GetProperty("id").GetString()));
+        Assert.Equal(8, all.Select(Id).Distinct().Count());
+        Assert.Equal(after, all[^1].GetProperty("data").GetProperty("id").GetString());
+
+        // Page by page of every size: the same, in the same order, each event once.
+        for (var limit = 1; limit <= 9; limit++) Assert.Equal(all.Select(Id), (await FromAsync(before, limit)).Select(Id));
+    }
+
+    [Fact]
+    public async Task A_webhook_gets_those_it_wants_and_a_replay_gives_the_same_ones_again()
+    {
+        await using var receiver = await Receiver.StartAsync();
+        var webhook = await Api.NewWebhookAsync(receiver.Url(), "notification.completed");
+        var sent = await SendTogetherAsync(5);
+        await service.DispatchAsync();
+        string[] first = [.. receiver.Received.Select(r => r.Id).Order(StringComparer.Ordinal)];
+        Assert.Equal(5, first.Length);
+        Assert.All(receiver.Received, r => Assert.Equal("notification.completed", r.Json.GetProperty("type").GetString()));
+        Assert.Equal(sent.Select(IdOf).Order(StringComparer.Ordinal), receiver.Received.Select(r => r.Json.GetProperty("data").GetProperty("id").GetString()!).Order(StringComparer.Ordinal));
+
+        var (from, to) = (DateTimeOffset.UnixEpoch.ToString("O", CultureInfo.InvariantCulture), "2999-01-01T00:00:00Z");
+        var replayed = (await Api.PostAsync($"/api/webhooks/{webhook.Id()}/replay", new { from, to })).ShouldBe(HttpStatusCode.OK).Data.GetProperty("queued").GetInt32();
+        await service.DispatchAsync();
+        Assert.Equal(5 + replayed, receiver.Received.Count);
+        Assert.Equal(2, receiver.Received.GroupBy(r => r.Id).Where(g => first.Contains(g.Key)).Select(g => g.Count()).Distinct().Single());
+    }
+
+    private static string Id(JsonElement happened) => happened.GetProperty("id").GetString()!;
+
+    private static string IdOf(PendingNotification notification) => Ids.FromNumber(Ids.Notification, notification.Id);
+
+    /// <summary>From when this campaign was cancelled.</summary>
+    private async Task<List<JsonElement>> FromAsync(string campaign, int limit = 100)
+    {
+        var (all, after) = (new List<JsonElement>(), "");
+        while (true)
+        {
+            var page = (await Api.GetAsync($"/api/events?limit={limit}{after}")).ShouldBe(HttpStatusCode.OK);
+            all.AddRange(page.Data.EnumerateArray());
+            if (page.Json.GetProperty("meta").GetProperty("next").GetString() is not { } next) break;
+            after = $"&after={next}";
+        }
+        return all[all.FindIndex(e => e.GetProperty("data").GetProperty("id").GetString() == campaign)..];
+    }
+
+    private async Task<PendingNotification[]> SendTogetherAsync(int count)
+    {
+        var template = await new PoisonedWriter(service).TemplateAsync(await Api.NewTemplateAsync(variableSchema: []));
+        PendingNotification[] notifications = [.. Enumerable.Range(0, count).Select(i => PoisonedWriter.Of(template, $"user-{i}"))];
+        await service.Services.GetRequiredService<NotificationStore>().StoreAsync(notifications, new NotificationIds(), isRetry: false);
+        return notifications;
+    }
+}

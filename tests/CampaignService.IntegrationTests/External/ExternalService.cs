@@ -58,19 +58,26 @@ public static class ExternalSending
     public static async Task<Dictionary<string, int>> CountsAsync(this Api api, string id)
     {
         var counted = new Dictionary<string, int> { ["pending"] = 0, ["delivered"] = 0, ["failed"] = 0, ["skipped"] = 0, ["uncertain"] = 0 };
-        for (string? cursor = null; ;)
-        {
-            var page = (await api.GetAsync($"/api/campaigns/{id}/recipients?limit=1000{(cursor is null ? "" : $"&cursor={cursor}")}")).ShouldBe(HttpStatusCode.OK);
-            foreach (var message in page.Data.EnumerateArray().SelectMany(p => p.GetProperty("channels").EnumerateArray())) counted[message.GetProperty("status").GetString()!]++;
-            cursor = page.Json.GetProperty("meta").GetProperty("next").GetString();
-            if (cursor is null) break;
-        }
+        foreach (var message in await api.MessagesAsync(id)) counted[message.GetProperty("status").GetString()!]++;
         var totals = (await api.CampaignAsync(id)).GetProperty("totals");
         Assert.Equal(counted.OrderBy(c => c.Key), counted.Keys.ToDictionary(k => k, k => totals.GetProperty(k).GetInt32()).OrderBy(c => c.Key));
         var reasons = (await api.GetAsync($"/api/campaigns/{id}/recipients/summary")).Data.GetProperty("reasons").EnumerateArray()
             .GroupBy(r => r.GetProperty("status").GetString()!).ToDictionary(g => g.Key, g => g.Sum(r => r.GetProperty("count").GetInt32()));
         foreach (var status in new[] { "failed", "skipped", "uncertain" }) Assert.Equal(counted[status], reasons.GetValueOrDefault(status));
         return counted;
+    }
+
+    /// <summary>All messages of a campaign, by its list.</summary>
+    public static async Task<List<JsonElement>> MessagesAsync(this Api api, string id)
+    {
+        var messages = new List<JsonElement>();
+        for (string? cursor = null; ;)
+        {
+            var page = (await api.GetAsync($"/api/campaigns/{id}/recipients?limit=1000{(cursor is null ? "" : $"&cursor={cursor}")}")).ShouldBe(HttpStatusCode.OK);
+            messages.AddRange(page.Data.EnumerateArray().SelectMany(p => p.GetProperty("channels").EnumerateArray()));
+            cursor = page.Json.GetProperty("meta").GetProperty("next").GetString();
+            if (cursor is null) return messages;
+        }
     }
 
     public static async Task<JsonElement> MessageAsync(this Api api, string id, string user) => (await api.GetAsync($"/api/campaigns/{id}/recipients/{user}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("channels")[0];

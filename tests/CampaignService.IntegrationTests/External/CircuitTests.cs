@@ -46,6 +46,39 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
     }
 
     [Fact]
+    public async Task Whom_a_provider_called_gone_while_it_said_so_of_everybody_get_their_messages_when_it_is_mended()
+    {
+        _sink.Answer = (call, http) =>
+        {
+            http.Response.StatusCode = call.Users.Contains("u0000") ? 410 : 200;
+            return Task.CompletedTask;
+        };
+        var (template, channel) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 1 });
+        await Api.SendToAsync(template, 2);
+        await service.DeliverAsync();
+
+        _sink.AnswerWith(410);
+        var id = await Api.SendToAsync(template, 60);
+        await service.DeliverAsync();
+        Assert.Equal(("paused", 1L), (await Api.StatusAsync(id), await OpenAsync(channel)));
+        var counts = await Api.CountsAsync(id);
+        Assert.Equal((19, 40, 1), (counts["failed"], counts["pending"], counts["skipped"]));
+
+        _sink.AnswerWith(200);
+        await Eventually.HoldsAsync(async () =>
+        {
+            await service.PassTimeAsync();
+            await service.DeliverAsync();
+            return await Api.StatusAsync(id) == "partially_failed";
+        });
+        Assert.Equal((40, 19), ((await Api.CountsAsync(id))["delivered"], (await Api.CountsAsync(id))["failed"]));
+        await Api.DoAsync(id, "retry-failed");
+        await service.DeliverAsync();
+        // Only who was gone before, when others were not, still is.
+        Assert.Equal((59, "address_gone"), ((await Api.CountsAsync(id))["delivered"], (await Api.MessageAsync(id, "u0000")).GetProperty("reason").GetString()));
+    }
+
+    [Fact]
     public async Task Probes_try_others_than_the_message_that_is_at_fault_itself()
     {
         _sink.AnswerWith(500);

@@ -163,6 +163,10 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("bytea")
                         .HasColumnName("sealed");
 
+                    b.Property<DateTimeOffset?>("ServerSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("server_since");
+
                     b.Property<string>("Settings")
                         .HasColumnType("jsonb")
                         .HasColumnName("settings");

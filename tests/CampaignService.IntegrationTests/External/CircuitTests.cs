@@ -202,10 +202,11 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
     {
         _sink.AnswerWith(404);
         var (template, channel) = await Api.NewWebhookAsync(_sink.Url);
-        var id = await Api.SendToAsync(template, 30);
+        var id = await Api.DraftToAsync(template, 30);
+        await Api.DoAsync(id, "send", new { stopAt = TimeProvider.System.GetUtcNow().AddHours(1) });
         await service.DeliverAsync();
         Assert.Equal(("paused", 1L), (await Api.StatusAsync(id), await OpenAsync(channel)));
-        await service.ExecuteAsync("UPDATE campaigns SET stop_at = clock_timestamp() - interval '1 second' WHERE id = $1", id);
+        await service.PassStopAtAsync(id);
         var before = _sink.Calls.Count;
         await service.PassTimeAsync();
         await service.DeliverAsync();

@@ -82,6 +82,14 @@ public static class ExternalSending
 
     public static async Task<JsonElement> MessageAsync(this Api api, string id, string user) => (await api.GetAsync($"/api/campaigns/{id}/recipients/{user}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("channels")[0];
 
+    /// <summary>Lets the time be over at which a campaign is to stop.</summary>
+    public static async Task PassStopAtAsync(this TestService service, string id)
+    {
+        const string past = "SET stop_at = stop_at - interval '1 day' WHERE stop_at IS NOT NULL";
+        await service.ExecuteAsync($"UPDATE campaigns {past} AND id = $1", id);
+        await service.ExecuteAsync($"UPDATE batches {past} AND id = $1", await service.BatchOfAsync(id));
+    }
+
     /// <summary>Lets everything that waits for a later attempt be due.</summary>
     public static async Task PassTimeAsync(this TestService service)
     {

@@ -238,6 +238,10 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("smallint")
                         .HasColumnName("state");
 
+                    b.Property<DateTimeOffset?>("StopAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("stop_at");
+
                     b.Property<string>("TemplateId")
                         .IsRequired()
                         .HasColumnType("text")

@@ -11,13 +11,13 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
 {
     /// <summary>
     /// The batches that wait for providers: held, or sending and not held yet, or direct and never held. One past its stopAt is to be sent no more.
-    /// A query; index on batches (state) where sending, batches_held, index on campaigns (batch_id).
+    /// A query; index on batches (state) where sending, batches_held.
     /// </summary>
     public static readonly string Concerned = $"""
         SELECT b.id FROM (
-          SELECT id FROM batches WHERE state = 2 UNION ALL
-          SELECT id FROM batches WHERE state = 3 AND held_for = {(short)HoldReason.ProviderDown}) AS b
-        WHERE NOT EXISTS (SELECT 1 FROM campaigns o WHERE o.batch_id = b.id AND o.stop_at <= clock_timestamp())
+          SELECT id, stop_at FROM batches WHERE state = 2 UNION ALL
+          SELECT id, stop_at FROM batches WHERE state = 3 AND held_for = {(short)HoldReason.ProviderDown}) AS b
+        WHERE b.stop_at IS NULL OR b.stop_at > clock_timestamp()
         """;
 
     /// <summary>So many batches are paused, or go on, in one turn.</summary>

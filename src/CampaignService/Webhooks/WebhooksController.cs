@@ -16,7 +16,7 @@ namespace CampaignService.Webhooks;
 [Tags("Webhooks")]
 [AllowScope]
 public sealed class WebhooksController(
-    CampaignsDb db, CurrentApp app, SecretBox box, WebhookSender sender, WebhookQueue queue, WebhookAttempts attempts, IOptions<WebhookSettings> settings, TimeProvider clock, Cursors cursors)
+    CampaignsDb db, CurrentApp app, SecretBox box, WebhookSender sender, WebhookAttempts attempts, IOptions<WebhookSettings> settings, TimeProvider clock, Cursors cursors)
     : ControllerBase
 {
     /// <summary>Makes a webhook. The answer holds its secret this once.</summary>
@@ -120,7 +120,10 @@ public sealed class WebhooksController(
     {
         var webhook = await FindAsync(id, ct);
         if (!webhook.Enabled) throw new ApiException(Errors.InvalidState("webhook", "disabled", "replayed", "enabled"));
-        return new One<ReplayedView>(await queue.ReplayAsync(webhook, body.From, body.To, ct));
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        var replayed = await WebhookQueue.ReplayAsync(db.Connection, webhook, body.From, body.To, ct);
+        await transaction.CommitAsync(ct);
+        return new One<ReplayedView>(replayed);
     }
 
     /// <summary>Sends it an event `webhook.test` now, also when it is disabled, and answers what came of it. Such an event stands in no log and is not sent again.</summary>

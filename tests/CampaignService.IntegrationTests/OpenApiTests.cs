@@ -93,6 +93,14 @@ public sealed partial class OpenApiTests(TestService service) : IClassFixture<Te
     }
 
     [Fact]
+    public async Task Every_POST_but_uploads_takes_an_idempotency_key_and_says_so()
+    {
+        var without = (await OperationsAsync()).Where(o => o.Name.StartsWith("POST ", StringComparison.Ordinal) && o.Node["parameters"]?.AsArray().Any(p => (string?)p!["name"] == "Idempotency-Key") != true);
+
+        Assert.Equal(["POST /api/campaigns/upload"], without.Select(o => o.Name));
+    }
+
+    [Fact]
     public async Task Every_operation_says_which_headers_open_it()
     {
         foreach (var (name, node) in await OperationsAsync())

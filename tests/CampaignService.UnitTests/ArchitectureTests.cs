@@ -138,6 +138,15 @@ public sealed partial class ArchitectureTests
     }
 
     [Fact]
+    public void The_SQL_of_delivery_names_no_table_of_those_whose_batches_it_delivers()
+    {
+        AssertHolds(OwnersInDelivery(SourceText.Service()));
+        AssertBreaks(OwnersInDelivery([File("Delivery/External/A.cs", "var sql = $\"SELECT 1 FROM campaigns o WHERE o.batch_id = $1\";")]), "campaigns");
+        AssertBreaks(OwnersInDelivery([File("Delivery/A.cs", "new NpgsqlCommand(\"SELECT 1 FROM batches JOIN notifications n ON n.batch_id = id\")")]), "notifications");
+        AssertHolds(OwnersInDelivery([File("Delivery/A.cs", "// as campaigns do\nsettings.ApplicationName = \"campaigns-worker\";"), File("Campaigns/A.cs", "\"SELECT 1 FROM campaigns\"")]));
+    }
+
+    [Fact]
     public void Types_are_named_by_what_they_do()
     {
         AssertHolds(EmptyNames(SourceText.Service()));
@@ -262,6 +271,12 @@ public sealed partial class ArchitectureTests
         where found.Success
         select $"{file.Path}: {found.Value} reads every row before the page; go by the last key, or name the reason in MayCount";
 
+    private static IEnumerable<string> OwnersInDelivery(IEnumerable<SourceText> files) =>
+        from file in files
+        where file.Path.StartsWith("src/CampaignService/Delivery/", StringComparison.Ordinal)
+        from Match found in OwnersTable().Matches(file.Code)
+        select $"{file.Path}: {found.Value} is a table of an owner of batches; let the owner keep on the batch what delivery needs";
+
     private static IEnumerable<string> EmptyNames(IEnumerable<SourceText> files) =>
         files.SelectMany(f => EmptyName().Matches(f.Bones).Select(m => $"{f.Path}: {m.Groups[1].Value} says nothing; name it by what it does"));
 
@@ -324,6 +339,9 @@ public sealed partial class ArchitectureTests
 
     [GeneratedRegex(@"\b(Long)?CountAsync\b|\bSkip\([^)]*\)\.Take\(")]
     private static partial Regex SkipsOrCountsInEf();
+
+    [GeneratedRegex(@"\b(campaigns|notifications)\b(?!-)")]
+    private static partial Regex OwnersTable();
 
     [GeneratedRegex(@"\b(?:class|record|struct|interface|enum) (\w*(?:Service|Manager|Helper))\b")]
     private static partial Regex EmptyName();

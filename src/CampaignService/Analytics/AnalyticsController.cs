@@ -1,7 +1,6 @@
 using CampaignService.Campaigns;
 using CampaignService.Common;
 using CampaignService.Data;
-using CampaignService.Feed;
 using CampaignService.Templates;
 using CampaignService.Tenancy;
 using CampaignService.Users;
@@ -56,9 +55,9 @@ public sealed class AnalyticsController(CampaignsDb db, CurrentApp app, StatsRea
     [HttpGet("users/{id}")]
     public async Task<One<UserAnalyticsView>> OfUser([UserId] string id, [FromQuery] AnalyticsQuery query, CancellationToken ct)
     {
-        var (window, owner) = (WindowOf(query), new FeedOwner(app.No, id));
-        if (!await db.Users.AnyAsync(u => u.AppNo == app.No && u.Id == id, ct) && !await userStats.AnyAsync(owner, ct)) throw new ApiException(Errors.NotFound("user", id));
-        return new One<UserAnalyticsView>(UserAnalyticsView.Of(id, window, await userStats.ReadAsync(owner, query.Tag, window, ct)));
+        var (window, person) = (WindowOf(query), new Person(app.No, id));
+        if (!await db.Users.AnyAsync(u => u.AppNo == app.No && u.Id == id, ct) && !await userStats.AnyAsync(person, ct)) throw new ApiException(Errors.NotFound("user", id));
+        return new One<UserAnalyticsView>(UserAnalyticsView.Of(id, window, await userStats.ReadAsync(person, query.Tag, window, ct)));
     }
 
     private AnalyticsWindow WindowOf(AnalyticsQuery query) => AnalyticsWindow.Of(query, clock.GetUtcNow());

@@ -1,4 +1,5 @@
 using CampaignService.Feed;
+using CampaignService.Users;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -33,19 +34,19 @@ public sealed class UserStatsReader(NpgsqlDataSource source)
         """;
 
     /// <returns>Whether the user's feed holds or held anything, so far as it is kept.</returns>
-    public async Task<bool> AnyAsync(FeedOwner owner, CancellationToken ct)
+    public async Task<bool> AnyAsync(Person person, CancellationToken ct)
     {
         // feed_items' key
         await using var command = source.CreateCommand("SELECT EXISTS (SELECT 1 FROM feed_items WHERE app_no = $1 AND user_id = $2)");
-        command.Parameters.Add(new() { Value = owner.AppNo });
-        command.Parameters.Add(new() { Value = owner.UserId });
+        command.Parameters.Add(new() { Value = person.AppNo });
+        command.Parameters.Add(new() { Value = person.UserId });
         return (bool)(await command.ExecuteScalarAsync(ct))!;
     }
 
-    public async Task<UserStats> ReadAsync(FeedOwner owner, string? tag, AnalyticsWindow window, CancellationToken ct)
+    public async Task<UserStats> ReadAsync(Person person, string? tag, AnalyticsWindow window, CancellationToken ct)
     {
         await using var command = source.CreateCommand(Sql);
-        foreach (object value in new object[] { owner.AppNo, owner.UserId, window.Edges, window.Start, FeedTime.Within(window.End), window.End }) command.Parameters.Add(new() { Value = value });
+        foreach (object value in new object[] { person.AppNo, person.UserId, window.Edges, window.Start, FeedTime.Within(window.End), window.End }) command.Parameters.Add(new() { Value = value });
         command.Parameters.Add(new() { Value = (object?)tag ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
 
         var buckets = new UserFigures?[window.Edges.Length - 1];

@@ -194,7 +194,7 @@ public sealed class Campaign
         Require("retried", CampaignStatus.Completed, CampaignStatus.PartiallyFailed, CampaignStatus.Failed, CampaignStatus.Stopped);
         if (CompletedAt is null) throw new ApiException(Errors.Conflict("The campaign is still stopping. Try again when its completedAt is set."));
         // A limit that has passed would stop the retry before its first message.
-        if (StopAt <= now) StopAt = null;
+        if (StopAt <= now) StopBy(null);
         Batch.Reopen(now);
         (Status, CompletedAt, UpdatedAt, Happened) = (CampaignStatus.Sending, null, now, EventType.CampaignResumed);
     }
@@ -247,8 +247,15 @@ public sealed class Campaign
 
     private void SetStop(Optional<DateTimeOffset?> stopAt, DateTimeOffset start)
     {
-        StopAt = stopAt.Or(StopAt)?.ToUniversalTime();
+        StopBy(stopAt.Or(StopAt)?.ToUniversalTime());
         if (StopAt <= start) throw new ApiException(Errors.BadRequest($"stopAt: must be after the start; the campaign has {TimeConverter.Format(StopAt.Value)}"));
+    }
+
+    /// <summary>Also on the batch, for those who deliver and know no campaign.</summary>
+    private void StopBy(DateTimeOffset? at)
+    {
+        StopAt = at;
+        Batch.StopBy(at);
     }
 
     private static string ZoneOf(DateTimeOffset at) =>

@@ -31,6 +31,9 @@ public sealed class Channel
     /// <summary>Nothing for in-app.</summary>
     public ChannelSettings? Settings { get; private set; }
 
+    /// <summary>When its URL was last changed: what another server said of people does not count any more.</summary>
+    public DateTimeOffset? ServerSince { get; private set; }
+
     /// <summary>The <see cref="ChannelSecrets"/>, sealed.</summary>
     public byte[]? Sealed { get; private set; }
 
@@ -73,6 +76,7 @@ public sealed class Channel
             throw new ApiException(Errors.BadRequest("settings.headers: the url leads to another server; send the headers anew, or null, so that credentials go nowhere by mistake"));
         }
         secrets = new ChannelSecrets(given.Headers.IsGiven ? given.Headers.Value ?? [] : secrets.Headers, given.Secret.Or(secrets.SigningSecret));
+        if (Settings is not null && given.Url is not null && given.Url != Settings.Url) ServerSince = now;
         Settings = given.Over(Settings, secrets);
         Sealed = secrets.IsEmpty ? null : box.Seal(JsonSerializer.Serialize(secrets), Id);
         UpdatedAt = now;

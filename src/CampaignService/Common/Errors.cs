@@ -67,7 +67,7 @@ public static class Errors
         "The request with this Idempotency-Key is still being worked on. Repeat it shortly to get its answer.", RetryAfter: TimeSpan.FromSeconds(1));
 
     public static ApiError IdempotencyAnswerLost() => new(409, "ERR_IDEMPOTENCY_ANSWER_LOST",
-        "The request with this Idempotency-Key was carried out, but its answer was lost with the process that worked on it. Read what it changed; it is not done again.");
+        "The request with this Idempotency-Key was carried out, but its answer was lost: with the process that worked on it, or with the key that it was sealed with. Read what it changed; it is not done again.");
 
     public static ApiError TooLarge(string what, long limit) => new(413, "ERR_TOO_LARGE", $"{what} is larger than the {limit:N0} bytes allowed.");
 

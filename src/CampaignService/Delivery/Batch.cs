@@ -51,6 +51,9 @@ public sealed class Batch
     /// <summary>The most messages a second to its external channels, all of them together; null = no limit.</summary>
     public double? RatePerSecond { get; private set; }
 
+    /// <summary>From when on its owner wants nothing more sent; the owner keeps it, and is the one who stops.</summary>
+    public DateTimeOffset? StopAt { get; private set; }
+
     public static Batch Create(BatchKind kind, string ownerId, TemplateVersion template, IReadOnlyDictionary<string, string> variables) => new()
     {
         AppNo = template.AppNo,
@@ -121,6 +124,9 @@ public sealed class Batch
 
     /// <summary>At any time; workers take it over within a second.</summary>
     public void LimitTo(double? perSecond) => RatePerSecond = perSecond;
+
+    /// <summary>At any time.</summary>
+    public void StopBy(DateTimeOffset? at) => StopAt = at;
 
     public void Resume(DateTimeOffset now)
     {

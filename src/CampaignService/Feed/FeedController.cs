@@ -1,6 +1,7 @@
 using System.Globalization;
 using CampaignService.Common;
 using CampaignService.Tenancy;
+using CampaignService.Users;
 using Microsoft.AspNetCore.Mvc;
 
 namespace CampaignService.Feed;
@@ -21,9 +22,9 @@ public sealed class FeedController(CurrentApp app, FeedReader reader, FeedSearch
     [HttpGet]
     public async Task<Page<FeedItemView>> List([ActingUser] string onBehalfOf, [FromQuery] FeedQuery query, CancellationToken ct)
     {
-        var (owner, list) = (OwnerOf(onBehalfOf), $"feed:{app.No}:{onBehalfOf}");
+        var (person, list) = (PersonOf(onBehalfOf), $"feed:{app.No}:{onBehalfOf}");
         var before = cursors.Decode(list, query.Cursor) is { } c ? long.Parse(c, CultureInfo.InvariantCulture) : long.MaxValue;
-        var page = await search.PageAsync(owner, query, before, ct);
+        var page = await search.PageAsync(person, query, before, ct);
         var next = page.Next is { } id ? cursors.Encode(list, id.ToString(CultureInfo.InvariantCulture)) : null;
         return new Page<FeedItemView>(await views.OfAsync(app.No, page.Rows, ct), new PageMeta(query.Limit, page.Rows.Count, next));
     }
@@ -32,7 +33,7 @@ public sealed class FeedController(CurrentApp app, FeedReader reader, FeedSearch
     /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
     [HttpGet("unread-count")]
     public async Task<One<UnreadCount>> CountUnread([ActingUser] string onBehalfOf, CancellationToken ct) =>
-        new(new UnreadCount(await reader.CountUnreadAsync(OwnerOf(onBehalfOf), ct)));
+        new(new UnreadCount(await reader.CountUnreadAsync(PersonOf(onBehalfOf), ct)));
 
     /// <summary>One item.</summary>
     /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
@@ -63,12 +64,12 @@ public sealed class FeedController(CurrentApp app, FeedReader reader, FeedSearch
     /// <response code="404">`ERR_NOT_FOUND`: the user has no such item.</response>
     [HttpPost("{id}/engagement")]
     public Task<One<FeedItemView>> Engage([ActingUser] string onBehalfOf, string id, Engagement body, CancellationToken ct) =>
-        OneAsync(onBehalfOf, id, (owner, number, token) => marks.EngagedAsync(owner, number, body.Topic.Trim(), token), ct);
+        OneAsync(onBehalfOf, id, (person, number, token) => marks.EngagedAsync(person, number, body.Topic.Trim(), token), ct);
 
     /// <summary>Marks every item that is in the feed now as read, and as delivered those that were not. Safe to repeat. What is sent later is unread. No body is needed.</summary>
     /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
     [HttpPost("read-all")]
-    public async Task<One<MarkedCount>> ReadAll([ActingUser] string onBehalfOf, CancellationToken ct) => new(new MarkedCount(await marks.ReadAllAsync(OwnerOf(onBehalfOf), ct)));
+    public async Task<One<MarkedCount>> ReadAll([ActingUser] string onBehalfOf, CancellationToken ct) => new(new MarkedCount(await marks.ReadAllAsync(PersonOf(onBehalfOf), ct)));
 
     /// <summary>Takes an item out of the feed. Safe to repeat. What was counted of it, such as that it was read, stays counted.</summary>
     /// <param name="onBehalfOf">The user: 1 to 255 characters.</param>
@@ -78,15 +79,15 @@ public sealed class FeedController(CurrentApp app, FeedReader reader, FeedSearch
     [HttpDelete("{id}")]
     [ProducesResponseType(204)]
     public async Task<IActionResult> Delete([ActingUser] string onBehalfOf, string id, CancellationToken ct) =>
-        Ids.TryNumber(Ids.FeedItem, id, out var number) && await marks.DeleteAsync(OwnerOf(onBehalfOf), number, ct)
+        Ids.TryNumber(Ids.FeedItem, id, out var number) && await marks.DeleteAsync(PersonOf(onBehalfOf), number, ct)
             ? NoContent() : throw new ApiException(Errors.NotFound("feed item", id));
 
-    private async Task<One<FeedItemView>> OneAsync(string userId, string id, Func<FeedOwner, long, CancellationToken, Task<FeedRow?>> find, CancellationToken ct)
+    private async Task<One<FeedItemView>> OneAsync(string userId, string id, Func<Person, long, CancellationToken, Task<FeedRow?>> find, CancellationToken ct)
     {
-        var owner = OwnerOf(userId);
-        var row = Ids.TryNumber(Ids.FeedItem, id, out var number) ? await find(owner, number, ct) : null;
+        var person = PersonOf(userId);
+        var row = Ids.TryNumber(Ids.FeedItem, id, out var number) ? await find(person, number, ct) : null;
         return new(await views.OfAsync(app.No, row ?? throw new ApiException(Errors.NotFound("feed item", id)), ct));
     }
 
-    private FeedOwner OwnerOf(string userId) => new(app.No, userId);
+    private Person PersonOf(string userId) => new(app.No, userId);
 }

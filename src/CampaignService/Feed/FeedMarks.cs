@@ -1,3 +1,4 @@
+using CampaignService.Users;
 using CampaignService.Webhooks;
 using Npgsql;
 
@@ -22,9 +23,9 @@ public sealed class FeedMarks(NpgsqlDataSource source)
     private const int ReadAtOnce = 1_000;
 
     /// <returns>The item as it is now; null when it is not in this feed.</returns>
-    public Task<FeedRow?> DeliveredAsync(FeedOwner owner, long id, CancellationToken ct) =>
+    public Task<FeedRow?> DeliveredAsync(Person person, long id, CancellationToken ct) =>
         // feed_items' key; feed_receipts' key
-        MarkAsync(owner, id, $"""
+        MarkAsync(person, id, $"""
             WITH marked AS (
               UPDATE feed_items SET delivered_at = clock_timestamp()
               WHERE app_no = $1 AND user_id = $2 AND id = $3 AND delivered_at IS NULL AND {FeedRow.Visible}
@@ -36,10 +37,10 @@ public sealed class FeedMarks(NpgsqlDataSource source)
 
     /// <summary>Read is also delivered.</summary>
     /// <returns>The item as it is now; null when it is not in this feed.</returns>
-    public Task<FeedRow?> ReadAsync(FeedOwner owner, long id, CancellationToken ct) =>
+    public Task<FeedRow?> ReadAsync(Person person, long id, CancellationToken ct) =>
         // feed_items' key, twice: whether this call is the one that delivers can only be known from the row as it was, behind its lock;
         // feed_receipts' key
-        MarkAsync(owner, id, $"""
+        MarkAsync(person, id, $"""
             WITH unread AS (
               SELECT delivered_at, clock_timestamp() AS now FROM feed_items
               WHERE app_no = $1 AND user_id = $2 AND id = $3 AND read_at IS NULL AND {FeedRow.Visible} FOR NO KEY UPDATE),
@@ -55,9 +56,9 @@ public sealed class FeedMarks(NpgsqlDataSource source)
 
     /// <summary>Neither delivers nor reads. A topic counts once an item, and the item counts once, with its first topic.</summary>
     /// <returns>The item as it is now; null when it is not in this feed.</returns>
-    public Task<FeedRow?> EngagedAsync(FeedOwner owner, long id, string topic, CancellationToken ct) =>
+    public Task<FeedRow?> EngagedAsync(Person person, long id, string topic, CancellationToken ct) =>
         // feed_items' key, twice, as above; feed_topics' key; feed_receipts' key
-        MarkAsync(owner, id, $"""
+        MarkAsync(person, id, $"""
             WITH item AS (
               SELECT engaged_at FROM feed_items
               WHERE app_no = $1 AND user_id = $2 AND id = $3 AND (topics IS NULL OR NOT $4 = ANY(topics)) AND coalesce(cardinality(topics), 0) < {MaxTopics} AND {FeedRow.Visible}
@@ -80,23 +81,23 @@ public sealed class FeedMarks(NpgsqlDataSource source)
     /// Die between two turns: those marked stay marked, and repeating does the rest.
     /// </summary>
     /// <returns>How many were unread.</returns>
-    public async Task<long> ReadAllAsync(FeedOwner owner, CancellationToken ct)
+    public async Task<long> ReadAllAsync(Person person, CancellationToken ct)
     {
         var (before, marked) = (await NewestIdAsync(ct), 0L);
-        for (var turn = ReadAtOnce; turn == ReadAtOnce; marked += turn) (turn, before) = await ReadSomeAsync(owner, before, ct);
+        for (var turn = ReadAtOnce; turn == ReadAtOnce; marked += turn) (turn, before) = await ReadSomeAsync(person, before, ct);
         return marked;
     }
 
     /// <returns>Whether the feed has the item, or had it before it was deleted.</returns>
-    public async Task<bool> DeleteAsync(FeedOwner owner, long id, CancellationToken ct)
+    public async Task<bool> DeleteAsync(Person person, long id, CancellationToken ct)
     {
         // feed_items' key
         await using var delete = source.CreateCommand("""
             UPDATE feed_items SET deleted_at = coalesce(deleted_at, clock_timestamp())
             WHERE app_no = $1 AND user_id = $2 AND id = $3 AND (deleted_at IS NOT NULL OR expires_at IS NULL OR expires_at > clock_timestamp())
             """);
-        delete.Parameters.Add(new() { Value = owner.AppNo });
-        delete.Parameters.Add(new() { Value = owner.UserId });
+        delete.Parameters.Add(new() { Value = person.AppNo });
+        delete.Parameters.Add(new() { Value = person.UserId });
         delete.Parameters.Add(new() { Value = id });
         return await delete.ExecuteNonQueryAsync(ct) > 0;
     }
@@ -109,7 +110,7 @@ public sealed class FeedMarks(NpgsqlDataSource source)
     }
 
     /// <returns>How many were marked, and the smallest id among them.</returns>
-    private async Task<(int Marked, long Smallest)> ReadSomeAsync(FeedOwner owner, long before, CancellationToken ct)
+    private async Task<(int Marked, long Smallest)> ReadSomeAsync(Person person, long before, CancellationToken ct)
     {
         await using var batch = source.CreateBatch();
         batch.BatchCommands.Add(FeedReader.InOrder());
@@ -132,7 +133,7 @@ public sealed class FeedMarks(NpgsqlDataSource source)
             SELECT count(id)::integer, coalesce(min(id), 0) FROM marked
             """)
         {
-            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId }, new() { Value = before } },
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId }, new() { Value = before } },
         });
         await using var reader = await batch.ExecuteReaderAsync(ct);
         await reader.NextResultAsync(ct);
@@ -143,16 +144,16 @@ public sealed class FeedMarks(NpgsqlDataSource source)
         return result;
     }
 
-    private async Task<FeedRow?> MarkAsync(FeedOwner owner, long id, string mark, CancellationToken ct, string? topic = null)
+    private async Task<FeedRow?> MarkAsync(Person person, long id, string mark, CancellationToken ct, string? topic = null)
     {
         await using var batch = source.CreateBatch();
         var command = new NpgsqlBatchCommand(mark)
         {
-            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId }, new() { Value = id } },
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId }, new() { Value = id } },
         };
         if (topic is not null) command.Parameters.Add(new() { Value = topic });
         batch.BatchCommands.Add(command);
-        batch.BatchCommands.Add(FeedReader.FindCommand(owner, id));
+        batch.BatchCommands.Add(FeedReader.FindCommand(person, id));
         await using var reader = await batch.ExecuteReaderAsync(ct);
         var row = await reader.ReadAsync(ct) ? FeedRow.Of(reader) : null;
         // The batch commits at its end: only when that is read is the mark sure.

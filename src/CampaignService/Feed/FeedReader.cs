@@ -1,3 +1,4 @@
+using CampaignService.Users;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -15,7 +16,7 @@ public sealed class FeedReader(NpgsqlDataSource source)
 {
     /// <summary>The next rows of the feed, whether they fit or not: who looks for what is rare goes on from the last.</summary>
     /// <returns>Each row's id, newest first, with the row if it is visible and fits.</returns>
-    public async Task<IReadOnlyList<(long Id, FeedRow? Row)>> WalkAsync(FeedOwner owner, FeedFilter filter, long before, int rows, CancellationToken ct)
+    public async Task<IReadOnlyList<(long Id, FeedRow? Row)>> WalkAsync(Person person, FeedFilter filter, long before, int rows, CancellationToken ct)
     {
         await using var batch = source.CreateBatch();
         batch.BatchCommands.Add(InOrder());
@@ -30,8 +31,8 @@ public sealed class FeedReader(NpgsqlDataSource source)
         {
             Parameters =
             {
-                new() { Value = owner.AppNo },
-                new() { Value = owner.UserId },
+                new() { Value = person.AppNo },
+                new() { Value = person.UserId },
                 new() { Value = before },
                 new() { Value = FeedTime.Within(filter.From ?? FeedTime.First) },
                 // Ids of one millisecond differ only in their sequence: up to the next one, all of them belong to it.
@@ -49,14 +50,14 @@ public sealed class FeedReader(NpgsqlDataSource source)
     }
 
     /// <summary>The next rows of the feed, newest first, also those that nobody sees any more.</summary>
-    public async Task<IReadOnlyList<FeedRow>> AllAsync(FeedOwner owner, long before, int rows, CancellationToken ct)
+    public async Task<IReadOnlyList<FeedRow>> AllAsync(Person person, long before, int rows, CancellationToken ct)
     {
         await using var batch = source.CreateBatch();
         batch.BatchCommands.Add(InOrder());
         // feed_items' key, backwards
         batch.BatchCommands.Add(new NpgsqlBatchCommand($"SELECT {FeedRow.Columns} FROM feed_items WHERE app_no = $1 AND user_id = $2 AND id < $3 ORDER BY id DESC LIMIT $4")
         {
-            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId }, new() { Value = before }, new() { Value = rows } },
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId }, new() { Value = before }, new() { Value = rows } },
         });
         var found = new List<FeedRow>();
         await using var reader = await batch.ExecuteReaderAsync(ct);
@@ -65,36 +66,36 @@ public sealed class FeedReader(NpgsqlDataSource source)
         return found;
     }
 
-    public async Task<long> CountUnreadAsync(FeedOwner owner, CancellationToken ct)
+    public async Task<long> CountUnreadAsync(Person person, CancellationToken ct)
     {
         // feed_items' key: the rows of one user
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var command = new NpgsqlCommand($"SELECT count(*) FROM feed_items WHERE app_no = $1 AND user_id = $2 AND read_at IS NULL AND {FeedRow.Visible}", connection)
         {
-            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId } },
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId } },
         };
         return (long)(await command.ExecuteScalarAsync(ct))!;
     }
 
     /// <returns>Null when the item is not in this feed.</returns>
-    public async Task<FeedRow?> FindAsync(FeedOwner owner, long id, CancellationToken ct)
+    public async Task<FeedRow?> FindAsync(Person person, long id, CancellationToken ct)
     {
         await using var batch = source.CreateBatch();
-        batch.BatchCommands.Add(FindCommand(owner, id));
+        batch.BatchCommands.Add(FindCommand(person, id));
         await using var reader = await batch.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct) ? FeedRow.Of(reader) : null;
     }
 
     /// <summary>Reads one item as <see cref="FeedRow.Of"/> wants it.</summary>
-    internal static NpgsqlBatchCommand FindCommand(FeedOwner owner, long id) =>
+    internal static NpgsqlBatchCommand FindCommand(Person person, long id) =>
         // feed_items' key
         new($"SELECT {FeedRow.Columns} FROM feed_items WHERE app_no = $1 AND user_id = $2 AND id = $3 AND {FeedRow.Visible}")
         {
-            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId }, new() { Value = id } },
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId }, new() { Value = id } },
         };
 
     /// <summary>The items above an id, oldest first.</summary>
-    public async Task<IReadOnlyList<FeedRow>> AfterAsync(FeedOwner owner, long after, int limit, CancellationToken ct)
+    public async Task<IReadOnlyList<FeedRow>> AfterAsync(Person person, long after, int limit, CancellationToken ct)
     {
         await using var batch = source.CreateBatch();
         batch.BatchCommands.Add(InOrder());
@@ -102,7 +103,7 @@ public sealed class FeedReader(NpgsqlDataSource source)
         batch.BatchCommands.Add(new NpgsqlBatchCommand(
             $"SELECT {FeedRow.Columns} FROM feed_items WHERE app_no = $1 AND user_id = $2 AND id > $3 AND {FeedRow.Visible} ORDER BY id LIMIT $4")
         {
-            Parameters = { new() { Value = owner.AppNo }, new() { Value = owner.UserId }, new() { Value = after }, new() { Value = limit } },
+            Parameters = { new() { Value = person.AppNo }, new() { Value = person.UserId }, new() { Value = after }, new() { Value = limit } },
         });
         var rows = new List<FeedRow>();
         await using var reader = await batch.ExecuteReaderAsync(ct);

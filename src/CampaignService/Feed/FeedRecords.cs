@@ -22,10 +22,9 @@ public sealed class FeedRecords(NpgsqlDataSource source, FeedReader reader, Feed
 
     public async IAsyncEnumerable<object> ExportAsync(Person person, [EnumeratorCancellation] CancellationToken ct)
     {
-        var owner = new FeedOwner(person.AppNo, person.UserId);
         for (var before = long.MaxValue; ;)
         {
-            var rows = await reader.AllAsync(owner, before, Step, ct);
+            var rows = await reader.AllAsync(person, before, Step, ct);
             foreach (var item in await views.OfAsync(person.AppNo, rows, ct)) yield return item;
             if (rows.Count < Step) yield break;
             before = rows[^1].Id;

@@ -3,9 +3,6 @@ using Npgsql;
 
 namespace CampaignService.Feed;
 
-/// <summary>Whose feed. The same user id in two apps is two users.</summary>
-public sealed record FeedOwner(int AppNo, string UserId);
-
 /// <summary>A feed item as it is stored: values, not text.</summary>
 public sealed record FeedRow(long Id, int ChannelNo, long SourceId, DateTimeOffset? DeliveredAt, DateTimeOffset? ReadAt, DateTimeOffset? EngagedAt, string?[] Vars)
 {

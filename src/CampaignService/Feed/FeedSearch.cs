@@ -1,6 +1,7 @@
 using CampaignService.Common;
 using CampaignService.Data;
 using CampaignService.Templates;
+using CampaignService.Users;
 using Microsoft.EntityFrameworkCore;
 
 namespace CampaignService.Feed;
@@ -24,10 +25,10 @@ public sealed class FeedSearch(CampaignsDb db, FeedReader reader, FeedViews view
 
     private const int BlockRows = 500;
 
-    public async Task<FeedPage> PageAsync(FeedOwner owner, FeedQuery query, long before, CancellationToken ct)
+    public async Task<FeedPage> PageAsync(Person person, FeedQuery query, long before, CancellationToken ct)
     {
-        var channelNo = await ChannelNoAsync(owner, query.ChannelId, ct);
-        var templates = await TemplatesAsync(owner, query, ct);
+        var channelNo = await ChannelNoAsync(person, query.ChannelId, ct);
+        var templates = await TemplatesAsync(person, query, ct);
         // Nothing can fit, so that nothing needs to be looked at.
         if ((query.ChannelId is not null && channelNo is null) || templates is { Count: 0 }) return new FeedPage([], null);
 
@@ -37,8 +38,8 @@ public sealed class FeedSearch(CampaignsDb db, FeedReader reader, FeedViews view
         var block = query.Limit + 1;
         for (var left = MostRows; left > 0; block = Math.Min(BlockRows, left))
         {
-            var walked = await reader.WalkAsync(owner, filter, before, block, ct);
-            found.AddRange(await WithTemplatesAsync(owner, [.. walked.Select(w => w.Row).OfType<FeedRow>()], templates, ct));
+            var walked = await reader.WalkAsync(person, filter, before, block, ct);
+            found.AddRange(await WithTemplatesAsync(person, [.. walked.Select(w => w.Row).OfType<FeedRow>()], templates, ct));
             if (found.Count > query.Limit) return new FeedPage(found[..query.Limit], found[query.Limit - 1].Id);
             if (walked.Count < block) return new FeedPage(found, null);
             before = walked[^1].Id;
@@ -47,22 +48,22 @@ public sealed class FeedSearch(CampaignsDb db, FeedReader reader, FeedViews view
         return new FeedPage(found, before);
     }
 
-    private async Task<int?> ChannelNoAsync(FeedOwner owner, string? channelId, CancellationToken ct) => channelId is null ? null
-        : await db.Channels.Where(c => c.AppNo == owner.AppNo && (c.Id == channelId || c.ChannelId == channelId)).Select(c => (int?)c.No).FirstOrDefaultAsync(ct);
+    private async Task<int?> ChannelNoAsync(Person person, string? channelId, CancellationToken ct) => channelId is null ? null
+        : await db.Channels.Where(c => c.AppNo == person.AppNo && (c.Id == channelId || c.ChannelId == channelId)).Select(c => (int?)c.No).FirstOrDefaultAsync(ct);
 
     /// <returns>The templates whose items are asked for; null when any will do.</returns>
-    private async Task<HashSet<string>?> TemplatesAsync(FeedOwner owner, FeedQuery query, CancellationToken ct)
+    private async Task<HashSet<string>?> TemplatesAsync(Person person, FeedQuery query, CancellationToken ct)
     {
         var tags = Text.Listed(query.Tags);
         if (query.TemplateCategory is null && tags.Length == 0) return null;
-        var templates = db.Templates.Where(t => t.AppNo == owner.AppNo).OfCategory(db, query.TemplateCategory).Tagged(tags, query.TagMatch);
+        var templates = db.Templates.Where(t => t.AppNo == person.AppNo).OfCategory(db, query.TemplateCategory).Tagged(tags, query.TagMatch);
         return await templates.Select(t => t.Id).ToHashSetAsync(ct);
     }
 
-    private async Task<IEnumerable<FeedRow>> WithTemplatesAsync(FeedOwner owner, IReadOnlyList<FeedRow> rows, HashSet<string>? templates, CancellationToken ct)
+    private async Task<IEnumerable<FeedRow>> WithTemplatesAsync(Person person, IReadOnlyList<FeedRow> rows, HashSet<string>? templates, CancellationToken ct)
     {
         if (templates is null || rows.Count == 0) return rows;
-        var sources = await views.SourcesAsync(owner.AppNo, rows, ct);
+        var sources = await views.SourcesAsync(person.AppNo, rows, ct);
         return rows.Where(r => templates.Contains(sources[r.SourceId].TemplateId));
     }
 }

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using CampaignService.Users;
 
 namespace CampaignService.Feed;
 
@@ -9,7 +10,7 @@ public sealed record FeedPass(string AppId, string ApiKey, string? Token);
 /// One connection that follows a feed. Beside what is waiting to be written it keeps only the ids of the last minute: an item may become
 /// visible after others with larger ids, for it gets its id before its sender commits.
 /// </summary>
-public sealed class FeedStream(FeedOwner owner, FeedPass pass, Action abort)
+public sealed class FeedStream(Person person, FeedPass pass, Action abort)
 {
     /// <summary>Events that wait for a reader who does not read; then it is disconnected, and comes again with the last id it has.</summary>
     public const int Backlog = 64;
@@ -19,7 +20,7 @@ public sealed class FeedStream(FeedOwner owner, FeedPass pass, Action abort)
 
     private HashSet<long>? _told;
 
-    public FeedOwner Owner => owner;
+    public Person Person => person;
 
     public FeedPass Pass => pass;
 

@@ -32,7 +32,7 @@ public sealed class FeedStreamController(CurrentApp app, FeedStreams streams, IH
         var since = SinceOf(lastEventId);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(ct, host.ApplicationStopping);
         var pass = new FeedPass(app.Id, Request.Headers["apiKey"].ToString(), UserTokenAuthentication.TokenOf(HttpContext));
-        var stream = new FeedStream(new FeedOwner(app.No, onBehalfOf), pass, HttpContext.Abort);
+        var stream = new FeedStream(new Person(app.No, onBehalfOf), pass, HttpContext.Abort);
         try
         {
             await foreach (var text in streams.FollowAsync(stream, since, end.Token))

@@ -86,7 +86,7 @@ public sealed class FeedStreams(
         if (streams.Length == 0) return TimeSpan.Zero;
         // Before looking: what comes while looking is looked for again.
         var (start, now, upTo) = (clock.GetTimestamp(), clock.GetUtcNow(), FeedTime.IdAt(clock.GetUtcNow().AddHours(1)));
-        var found = await reader.NewAsync([.. streams.Select(s => s.Owner.AppNo)], [.. streams.Select(s => s.Owner.UserId)], [.. streams.Select(s => s.After)], upTo, ct);
+        var found = await reader.NewAsync([.. streams.Select(s => s.Person.AppNo)], [.. streams.Select(s => s.Person.UserId)], [.. streams.Select(s => s.After)], upTo, ct);
         var looked = clock.GetElapsedTime(start);
         var fresh = found.Where(f => !streams[f.Feed].Knows(f.Id)).OrderBy(f => f.Id).Select(f => (Stream: streams[f.Feed], f.Id));
         foreach (var some in fresh.Chunk(AtATime)) await TellAsync(some, ct);
@@ -94,7 +94,7 @@ public sealed class FeedStreams(
         {
             stream.LookedAt = now;
             stream.Forget();
-            presence.Seen(stream.Owner.AppNo, stream.Owner.UserId);
+            presence.Seen(stream.Person.AppNo, stream.Person.UserId);
             if (clock.GetElapsedTime(stream.ToldAt) > Silence) stream.Tell(Alive, clock.GetTimestamp());
         }
         return looked;
@@ -142,15 +142,15 @@ public sealed class FeedStreams(
 
     private async Task NoteVisibleAsync(FeedStream stream, CancellationToken ct)
     {
-        foreach (var (_, id) in await reader.NewAsync([stream.Owner.AppNo], [stream.Owner.UserId], [stream.After], long.MaxValue, ct)) stream.Note(id);
+        foreach (var (_, id) in await reader.NewAsync([stream.Person.AppNo], [stream.Person.UserId], [stream.After], long.MaxValue, ct)) stream.Note(id);
     }
 
     private async IAsyncEnumerable<ReadOnlyMemory<byte>> MissedAsync(FeedStream stream, long after, [EnumeratorCancellation] CancellationToken ct)
     {
         for (var more = true; more;)
         {
-            var rows = await reader.AfterAsync(stream.Owner, after, AtATime, ct);
-            foreach (var (row, text) in rows.Zip(await WriteAsync(stream.Owner.AppNo, rows, ct)))
+            var rows = await reader.AfterAsync(stream.Person, after, AtATime, ct);
+            foreach (var (row, text) in rows.Zip(await WriteAsync(stream.Person.AppNo, rows, ct)))
             {
                 if (row.Id > stream.After) stream.Note(row.Id);
                 yield return text;
@@ -183,8 +183,8 @@ public sealed class FeedStreams(
 
     private async Task TellAllAsync((FeedStream Stream, long Id)[] fresh, CancellationToken ct)
     {
-        var rows = await reader.FindAllAsync([.. fresh.Select(f => f.Stream.Owner.AppNo)], [.. fresh.Select(f => f.Stream.Owner.UserId)], [.. fresh.Select(f => f.Id)], ct);
-        foreach (var app in rows.GroupBy(r => fresh[r.Place].Stream.Owner.AppNo))
+        var rows = await reader.FindAllAsync([.. fresh.Select(f => f.Stream.Person.AppNo)], [.. fresh.Select(f => f.Stream.Person.UserId)], [.. fresh.Select(f => f.Id)], ct);
+        foreach (var app in rows.GroupBy(r => fresh[r.Place].Stream.Person.AppNo))
         {
             foreach (var ((place, row), text) in app.Zip(await WriteAsync(app.Key, [.. app.Select(r => r.Row)], ct)))
             {

@@ -25,7 +25,7 @@ public static class Modules
         var roles = Roles.From(builder.Configuration);
 
         services.AddSingleton(provider => new UserTokens(provider.GetRequiredService<LoadedSecrets>().UserTokens, provider.GetRequiredService<NpgsqlDataSource>(), provider.GetRequiredService<TimeProvider>()));
-        services.AddSingleton<UserUpsert>().AddScoped<PersonalRecords>();
+        services.AddScoped<UserUpsert>().AddScoped<PersonalRecords>();
         services.AddSingleton<UserPresence>().AddHostedService(provider => provider.GetRequiredService<UserPresence>());
         // In this order people are erased: when a feed is, nothing can come into it any more.
         services.AddScoped<IPersonalData, ProfileRecord>().AddScoped<IPersonalData, DeviceRecords>();

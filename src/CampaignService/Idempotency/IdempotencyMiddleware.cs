@@ -12,22 +12,28 @@ namespace CampaignService.Idempotency;
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class StoresItsAnswerAttribute : Attribute;
 
-/// <summary>A key is not looked at: the body is too large to be kept and compared, or the answer holds a secret; and doing it twice does no harm.</summary>
+/// <summary>The answer holds a secret: it is kept sealed, and opened for a repetition.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class SealsItsAnswerAttribute : Attribute;
+
+/// <summary>A key is not looked at: the body is too large to be kept and compared, and doing it twice does no harm.</summary>
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class TakesNoKeyAttribute : Attribute;
 
 /// <summary>
 /// Answers a POST with an <c>Idempotency-Key</c> once, and its repetitions with that answer. Stands behind the checks of who calls, so that
-/// their refusals are not kept. Uploads have no key: their bodies are too large to be compared, and repeating them adds nobody twice. Nor
-/// has the operator, who belongs to no app.
+/// their refusals are not kept. Uploads have no key: their bodies are too large to be compared, and repeating them adds nobody twice.
 /// </summary>
-public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys keys, ILogger<IdempotencyMiddleware> log)
+public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys keys, SecretBox box, ILogger<IdempotencyMiddleware> log)
 {
+    /// <summary>Whose keys those of the operator are, who belongs to no app: apps are numbered from 1.</summary>
+    private const int Operators = 0;
+
     public Task InvokeAsync(HttpContext http)
     {
         if (!HttpMethods.IsPost(http.Request.Method)) return next(http);
         if (!http.Request.Headers.ContainsKey(IdempotentRequest.Header) || http.GetEndpoint()?.Metadata.GetMetadata<TakesNoKeyAttribute>() is not null) return next(http);
-        return http.User.FindFirst(ApiKeyAuthentication.AppNoClaim) is { } app ? AnswerOnceAsync(http, int.Parse(app.Value, CultureInfo.InvariantCulture)) : next(http);
+        return AppNoOf(http) is { } appNo ? AnswerOnceAsync(http, appNo) : next(http);
     }
 
     private async Task AnswerOnceAsync(HttpContext http, int appNo)
@@ -40,10 +46,11 @@ public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys 
             await LetItStoreAsync(http, request);
             return;
         }
+        var isSealed = http.GetEndpoint()?.Metadata.GetMetadata<SealsItsAnswerAttribute>() is not null;
         var (token, before) = await keys.TakeAsync(request, http.RequestAborted);
         if (before is not null)
         {
-            await before.WriteAsync(http, replayed: true);
+            await (isSealed ? before.Opened(box, request) : before).WriteAsync(http, replayed: true);
             return;
         }
         http.Features.Set(new TakenKey(request, token));
@@ -62,7 +69,7 @@ public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys 
         }
         // The caller may have gone; the answer is kept for when they come back. If that fails the key says that it was done.
         await WithoutFailingAsync(() => KeptAnswer.IsKept(answer.Status)
-            ? keys.AnswerAsync(request, token, answer, CancellationToken.None)
+            ? keys.AnswerAsync(request, token, isSealed ? answer.Sealed(box, request) : answer, CancellationToken.None)
             : keys.ReleaseAsync(request, token, CancellationToken.None));
         await answer.WriteAsync(http, replayed: false);
     }
@@ -106,6 +113,9 @@ public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys 
         }
         return new KeptAnswer(http.Response.StatusCode, captured.ToArray(), http.Response.Headers.Location);
     }
+
+    private static int? AppNoOf(HttpContext http) => http.User.FindFirst(ApiKeyAuthentication.AppNoClaim) is { } app ? int.Parse(app.Value, CultureInfo.InvariantCulture)
+        : http.User.Identity?.AuthenticationType == OperatorAuthentication.SchemeName ? Operators : null;
 
     /// <summary>On whose behalf it is made or, under <c>/api/users</c>, whom it is about.</summary>
     private static string? PersonOf(HttpContext http) => Text.TrimToNull(http.Request.Headers["onBehalfOf"])

@@ -1,11 +1,12 @@
 using System.Security.Cryptography;
 using System.Text;
 using CampaignService.Common;
+using CampaignService.Data;
 
 namespace CampaignService.Idempotency;
 
 /// <summary>A request that carries an <c>Idempotency-Key</c>.</summary>
-/// <param name="AppNo">The app; keys of two apps are two keys.</param>
+/// <param name="AppNo">The app; keys of two apps are two keys, and those of the operator are nobody else's.</param>
 /// <param name="Key">As given, 1 to 255 characters; behind the id of a user who calls by a token of their own, so that theirs are not the backend's.</param>
 /// <param name="Digest">SHA-256 of method, path and query, on whose behalf, and the bytes of the body: what makes it the same request.</param>
 /// <param name="Person">Whom it is about, where it is about one: the answer goes when they are erased.</param>
@@ -37,6 +38,24 @@ public sealed record KeptAnswer(int Status, byte[] Body, string? Location = null
 {
     /// <summary>Whether such an answer is kept: what depends on the caller's rights, on a limit or on a fault of ours may be another one next time.</summary>
     public static bool IsKept(int status) => status is < 500 and not (401 or 403 or 429 or 499);
+
+    /// <summary>As it is kept where its body holds a secret, such as a key that is shown once.</summary>
+    public KeptAnswer Sealed(SecretBox box, IdempotentRequest request) => this with { Body = box.Seal(Encoding.UTF8.GetString(Body), OwnerOf(request)) };
+
+    /// <exception cref="ApiException">409: what it was sealed with is not at hand any more.</exception>
+    public KeptAnswer Opened(SecretBox box, IdempotentRequest request)
+    {
+        try
+        {
+            return this with { Body = Encoding.UTF8.GetBytes(box.Open(Body, OwnerOf(request))) };
+        }
+        catch (CryptographicException)
+        {
+            throw new ApiException(Errors.IdempotencyAnswerLost());
+        }
+    }
+
+    private static string OwnerOf(IdempotentRequest request) => $"idempotency {request.AppNo} {request.Key}";
 
     public async Task WriteAsync(HttpContext http, bool replayed)
     {

@@ -1,5 +1,6 @@
 using CampaignService.Common;
 using CampaignService.Data;
+using CampaignService.Idempotency;
 using FluentValidation;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
@@ -38,6 +39,7 @@ public sealed class AppsController(CampaignsDb db, TimeProvider clock, KnownKeys
 
     /// <summary>Makes a key for an app. The answer holds the key this once; only its hash is kept.</summary>
     [HttpPost("{id}/keys")]
+    [SealsItsAnswer]
     [ProducesResponseType<One<NewKeyView>>(201)]
     public async Task<IActionResult> CreateKey(string id, CreateKey body, CancellationToken ct)
     {

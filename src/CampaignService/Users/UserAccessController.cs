@@ -22,7 +22,7 @@ public sealed class UserAccessController(CampaignsDb db, CurrentApp app, UserTok
     /// erasing the person, which is in force within 5 s; so let it live no longer than a session.
     /// </remarks>
     [HttpPost("tokens")]
-    [TakesNoKey]
+    [SealsItsAnswer]
     [ProducesResponseType<One<TokenView>>(201)]
     public IActionResult CreateToken([UserId] string id, [FromBody(EmptyBodyBehavior = EmptyBodyBehavior.Allow)] CreateToken? body)
     {
@@ -91,7 +91,7 @@ public sealed class CreateToken
 }
 
 /// <summary>A token for a person's own device.</summary>
-/// <param name="Token">Goes behind <c>Authorization: Bearer</c>. It is shown this once and nowhere kept.</param>
+/// <param name="Token">Goes behind <c>Authorization: Bearer</c>. It is shown this once.</param>
 /// <param name="ExpiresAt">From then on it is refused.</param>
 public sealed record TokenView(string Token, DateTimeOffset ExpiresAt);
 

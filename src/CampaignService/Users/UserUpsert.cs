@@ -1,4 +1,5 @@
 using CampaignService.Common;
+using CampaignService.Data;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -6,9 +7,9 @@ namespace CampaignService.Users;
 
 /// <summary>
 /// Makes people known and changes those who are, any number in one statement for each set of members that are given: mostly all users of
-/// a call give the same ones, and then it is one. All in one transaction.
+/// a call give the same ones, and then it is one. All in one transaction, the context's: whoever lost the key of the call must not commit.
 /// </summary>
-public sealed class UserUpsert(NpgsqlDataSource source)
+public sealed class UserUpsert(CampaignsDb db)
 {
     private sealed record Member(string Column, string Cast, Func<UserEntry, bool> IsGiven, Func<UserEntry, string?> Value);
 
@@ -23,23 +24,25 @@ public sealed class UserUpsert(NpgsqlDataSource source)
     /// <param name="users">Each id once.</param>
     public async Task<UpsertedView> RunAsync(int appNo, IReadOnlyCollection<UserEntry> users, CancellationToken ct)
     {
-        await using var batch = source.CreateBatch();
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        await using var batch = new NpgsqlBatch(db.Connection);
         // Those who are known are locked in the order of their ids: two calls about the same people wait for each other and do not lock each other out.
         // users' key
         batch.BatchCommands.Add(new("SELECT 1 FROM users WHERE app_no = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE") { Parameters = { new() { Value = appNo }, Texts(users.Select(u => u.Key)) } });
         foreach (var alike in users.OrderBy(u => u.Key, StringComparer.Ordinal).GroupBy(Given)) batch.BatchCommands.Add(Command(appNo, [.. alike]));
         var (created, updated) = (0, 0);
-        await using var reader = await batch.ExecuteReaderAsync(ct);
-        await reader.NextResultAsync(ct);
-        do
+        await using (var reader = await batch.ExecuteReaderAsync(ct))
         {
-            while (await reader.ReadAsync(ct))
+            while (await reader.NextResultAsync(ct))
             {
-                if (reader.GetBoolean(0)) created++;
-                else updated++;
+                while (await reader.ReadAsync(ct))
+                {
+                    if (reader.GetBoolean(0)) created++;
+                    else updated++;
+                }
             }
         }
-        while (await reader.NextResultAsync(ct));
+        await transaction.CommitAsync(ct);
         return new UpsertedView(created, updated);
     }
 

@@ -120,10 +120,10 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
     /// Puts the events of a time in line again, the oldest first, also those that wait to be sent again. A call that is under way loses its lease:
     /// what comes of it does not take away what was asked for after it had begun.
     /// </summary>
-    public async Task<ReplayedView> ReplayAsync(Webhook webhook, DateTimeOffset from, DateTimeOffset to, CancellationToken ct)
+    public static async Task<ReplayedView> ReplayAsync(NpgsqlConnection connection, Webhook webhook, DateTimeOffset from, DateTimeOffset to, CancellationToken ct)
     {
         // events_at, then events' rows; webhook_deliveries' key. Callers know times to the millisecond only.
-        await using var command = source.CreateCommand($"""
+        await using var command = new NpgsqlCommand($"""
             WITH locked AS MATERIALIZED (SELECT no FROM webhooks WHERE no = $5 FOR NO KEY UPDATE),
             chosen AS (
               SELECT e.seq, v.at FROM events v CROSS JOIN LATERAL {EventRow.EachOf("v")} AS e (seq, type)
@@ -134,7 +134,7 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
               ON CONFLICT (webhook_no, seq) DO UPDATE SET attempts = 0, due_at = excluded.due_at, lease_token = NULL, lease_until = NULL
               RETURNING seq)
             SELECT (SELECT count(seq) FROM queued)::integer, (SELECT CASE WHEN count(seq) > {MaxReplay} THEN max(at) END FROM chosen)
-            """);
+            """, connection);
         foreach (var value in new object[] { webhook.AppNo, from.ToUniversalTime(), to.ToUniversalTime().AddMilliseconds(1), EventTypes.ChosenBy(webhook.Events), webhook.No }) command.Parameters.Add(new() { Value = value });
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);

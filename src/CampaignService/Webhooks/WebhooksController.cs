@@ -16,7 +16,7 @@ namespace CampaignService.Webhooks;
 [Tags("Webhooks")]
 [AllowScope]
 public sealed class WebhooksController(
-    CampaignsDb db, CurrentApp app, SecretBox box, WebhookSender sender, WebhookQueue queue, WebhookAttempts attempts, IOptions<WebhookSettings> settings, TimeProvider clock, Cursors cursors)
+    CampaignsDb db, CurrentApp app, SecretBox box, WebhookSender sender, WebhookAttempts attempts, IOptions<WebhookSettings> settings, TimeProvider clock, Cursors cursors)
     : ControllerBase
 {
     /// <summary>Makes a webhook. The answer holds its secret this once.</summary>
@@ -28,7 +28,7 @@ public sealed class WebhooksController(
     /// </remarks>
     /// <response code="409">`ERR_CONFLICT`: the app has as many webhooks as it may.</response>
     [HttpPost]
-    [TakesNoKey]
+    [SealsItsAnswer]
     [ProducesResponseType<One<WebhookView>>(201)]
     public async Task<IActionResult> Create(CreateWebhook body, CancellationToken ct)
     {
@@ -88,12 +88,12 @@ public sealed class WebhooksController(
 
     /// <summary>Signs events with a new secret from now on, and for some time with the old one beside it. The answer holds the new one this once.</summary>
     /// <remarks>
-    /// It takes no `Idempotency-Key`, for the answer holds a secret. Repeating it is safe: while an old secret still signs, that one stays, and the one from the
+    /// Repeating it is safe, with an `Idempotency-Key` or without: while an old secret still signs, that one stays, and the one from an
     /// answer that was lost is given up. So put the new secret into the receiver before you change it once more; `keepOldForHours` 0 drops the old one at once.
     /// </remarks>
     /// <response code="409">`ERR_CONFLICT`: another request changed it at the same moment.</response>
     [HttpPost("{id}/rotate-secret")]
-    [TakesNoKey]
+    [SealsItsAnswer]
     public async Task<One<WebhookView>> RotateSecret(string id, [FromBody(EmptyBodyBehavior = EmptyBodyBehavior.Allow)] RotateSecret? body, CancellationToken ct)
     {
         var (webhook, asked) = (await FindAsync(id, ct), body ?? new RotateSecret());
@@ -120,7 +120,10 @@ public sealed class WebhooksController(
     {
         var webhook = await FindAsync(id, ct);
         if (!webhook.Enabled) throw new ApiException(Errors.InvalidState("webhook", "disabled", "replayed", "enabled"));
-        return new One<ReplayedView>(await queue.ReplayAsync(webhook, body.From, body.To, ct));
+        await using var transaction = await db.Database.BeginTransactionAsync(ct);
+        var replayed = await WebhookQueue.ReplayAsync(db.Connection, webhook, body.From, body.To, ct);
+        await transaction.CommitAsync(ct);
+        return new One<ReplayedView>(replayed);
     }
 
     /// <summary>Sends it an event `webhook.test` now, also when it is disabled, and answers what came of it. Such an event stands in no log and is not sent again.</summary>

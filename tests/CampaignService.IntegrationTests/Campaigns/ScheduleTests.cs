@@ -207,6 +207,7 @@ public sealed class ScheduleTests(TestService service) : IClassFixture<TestServi
         // A retry is asked for by somebody, after the limit: it is for the retry to end.
         var again = await Api.DoAsync(id, "retry-failed", new { include = new[] { "skipped" } });
         Assert.Null(again.GetProperty("stopAt").GetString());
+        Assert.True(await service.ScalarAsync<bool>("SELECT stop_at IS NULL FROM batches WHERE id = $1", await service.BatchOfAsync(id)));
         await SweepAsync();
         await service.DeliverAsync();
         Assert.Equal("completed", await Api.StatusAsync(id));

@@ -41,15 +41,48 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
         using var line = NewLine();
         for (var i = 0; i < 19; i++) Assert.Equal(SendOutcome.Rejected, Hears(line, Gone, $"u{i}").Result.Outcome);
         Hears(line, SendResult.Sent, "taken");
-        for (var i = 0; i < 19; i++) Assert.Equal(SendOutcome.Rejected, Hears(line, Gone, $"u{i}").Result.Outcome);
-        Assert.Equal((SendOutcome.Retry, FailureCategory.Unavailable), (Hears(line, Gone, "u20").Result.Outcome, Hears(line, Gone, "u21").Result.Category));
+        for (var i = 20; i < 39; i++) Assert.Equal(SendOutcome.Rejected, Hears(line, Gone, $"u{i}").Result.Outcome);
+        Assert.Equal((SendOutcome.Retry, FailureCategory.Unavailable), (Hears(line, Gone, "u39").Result.Outcome, Hears(line, Gone, "u40").Result.Category));
+    }
+
+    [Fact]
+    public async Task Whom_a_provider_called_gone_while_it_said_so_of_everybody_get_their_messages_when_it_is_mended()
+    {
+        _sink.Answer = (call, http) =>
+        {
+            http.Response.StatusCode = call.Users.Contains("u0000") ? 410 : 200;
+            return Task.CompletedTask;
+        };
+        var (template, channel) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 1 });
+        await Api.SendToAsync(template, 2);
+        await service.DeliverAsync();
+
+        _sink.AnswerWith(410);
+        var id = await Api.SendToAsync(template, 60);
+        await service.DeliverAsync();
+        Assert.Equal(("paused", 1L), (await Api.StatusAsync(id), await OpenAsync(channel)));
+        var counts = await Api.CountsAsync(id);
+        Assert.Equal((19, 40, 1), (counts["failed"], counts["pending"], counts["skipped"]));
+
+        _sink.AnswerWith(200);
+        await Eventually.HoldsAsync(async () =>
+        {
+            await service.PassTimeAsync();
+            await service.DeliverAsync();
+            return await Api.StatusAsync(id) == "partially_failed";
+        });
+        Assert.Equal((40, 19), ((await Api.CountsAsync(id))["delivered"], (await Api.CountsAsync(id))["failed"]));
+        await Api.DoAsync(id, "retry-failed");
+        await service.DeliverAsync();
+        // Only who was gone before, when others were not, still is.
+        Assert.Equal((59, "address_gone"), ((await Api.CountsAsync(id))["delivered"], (await Api.MessageAsync(id, "u0000")).GetProperty("reason").GetString()));
     }
 
     [Fact]
     public async Task Probes_try_others_than_the_message_that_is_at_fault_itself()
     {
         _sink.AnswerWith(500);
-        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 1 });
+        var (template, channel) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 1 });
         var id = await Api.SendToAsync(template, 40);
         await service.DeliverAsync();
         Assert.Equal("paused", await Api.StatusAsync(id));
@@ -58,6 +91,10 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
             http.Response.StatusCode = call.Users.Contains("u0000") ? 500 : 200;
             return Task.CompletedTask;
         };
+        // The first probe is of somebody who was not tried yet.
+        await service.PassTimeAsync();
+        await service.DeliverAsync();
+        Assert.Equal(0, await OpenAsync(channel));
         await Eventually.HoldsAsync(async () =>
         {
             await service.PassTimeAsync();
@@ -154,14 +191,17 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
         var sent = (await Api.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { "dora" }, variables = new { dora = new { name = "Dora" } } })).ShouldBe(HttpStatusCode.OK);
         await service.DeliverAsync();
         Assert.DoesNotContain(_sink.Calls, c => c.Users.Contains("dora"));
+        Assert.Equal("sending", await StatusAsync());
         _sink.AnswerWith(200);
         await Eventually.HoldsAsync(async () =>
         {
             await service.PassTimeAsync();
             await service.DeliverAsync();
-            return (await Api.GetAsync($"/api/notifications/{sent.Data.GetProperty("notificationId").GetString()}")).Data.GetProperty("status").GetString() == "completed";
+            return await StatusAsync() == "completed";
         });
         Assert.Equal(1, _sink.Taken["dora"]);
+
+        async Task<string?> StatusAsync() => (await Api.GetAsync($"/api/notifications/{sent.Data.GetProperty("notificationId").GetString()}")).Data.GetProperty("status").GetString();
     }
 
     [Fact]
@@ -169,10 +209,11 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
     {
         _sink.AnswerWith(404);
         var (template, channel) = await Api.NewWebhookAsync(_sink.Url);
-        var id = await Api.SendToAsync(template, 30);
+        var id = await Api.DraftToAsync(template, 30);
+        await Api.DoAsync(id, "send", new { stopAt = TimeProvider.System.GetUtcNow().AddHours(1) });
         await service.DeliverAsync();
         Assert.Equal(("paused", 1L), (await Api.StatusAsync(id), await OpenAsync(channel)));
-        await service.ExecuteAsync("UPDATE campaigns SET stop_at = clock_timestamp() - interval '1 second' WHERE id = $1", id);
+        await service.PassStopAtAsync(id);
         var before = _sink.Calls.Count;
         await service.PassTimeAsync();
         await service.DeliverAsync();

@@ -58,13 +58,7 @@ public static class ExternalSending
     public static async Task<Dictionary<string, int>> CountsAsync(this Api api, string id)
     {
         var counted = new Dictionary<string, int> { ["pending"] = 0, ["delivered"] = 0, ["failed"] = 0, ["skipped"] = 0, ["uncertain"] = 0 };
-        for (string? cursor = null; ;)
-        {
-            var page = (await api.GetAsync($"/api/campaigns/{id}/recipients?limit=1000{(cursor is null ? "" : $"&cursor={cursor}")}")).ShouldBe(HttpStatusCode.OK);
-            foreach (var message in page.Data.EnumerateArray().SelectMany(p => p.GetProperty("channels").EnumerateArray())) counted[message.GetProperty("status").GetString()!]++;
-            cursor = page.Json.GetProperty("meta").GetProperty("next").GetString();
-            if (cursor is null) break;
-        }
+        foreach (var message in await api.MessagesAsync(id)) counted[message.GetProperty("status").GetString()!]++;
         var totals = (await api.CampaignAsync(id)).GetProperty("totals");
         Assert.Equal(counted.OrderBy(c => c.Key), counted.Keys.ToDictionary(k => k, k => totals.GetProperty(k).GetInt32()).OrderBy(c => c.Key));
         var reasons = (await api.GetAsync($"/api/campaigns/{id}/recipients/summary")).Data.GetProperty("reasons").EnumerateArray()
@@ -73,7 +67,28 @@ public static class ExternalSending
         return counted;
     }
 
+    /// <summary>All messages of a campaign, by its list.</summary>
+    public static async Task<List<JsonElement>> MessagesAsync(this Api api, string id)
+    {
+        var messages = new List<JsonElement>();
+        for (string? cursor = null; ;)
+        {
+            var page = (await api.GetAsync($"/api/campaigns/{id}/recipients?limit=1000{(cursor is null ? "" : $"&cursor={cursor}")}")).ShouldBe(HttpStatusCode.OK);
+            messages.AddRange(page.Data.EnumerateArray().SelectMany(p => p.GetProperty("channels").EnumerateArray()));
+            cursor = page.Json.GetProperty("meta").GetProperty("next").GetString();
+            if (cursor is null) return messages;
+        }
+    }
+
     public static async Task<JsonElement> MessageAsync(this Api api, string id, string user) => (await api.GetAsync($"/api/campaigns/{id}/recipients/{user}")).ShouldBe(HttpStatusCode.OK).Data.GetProperty("channels")[0];
+
+    /// <summary>Lets the time be over at which a campaign is to stop.</summary>
+    public static async Task PassStopAtAsync(this TestService service, string id)
+    {
+        const string past = "SET stop_at = stop_at - interval '1 day' WHERE stop_at IS NOT NULL";
+        await service.ExecuteAsync($"UPDATE campaigns {past} AND id = $1", id);
+        await service.ExecuteAsync($"UPDATE batches {past} AND id = $1", await service.BatchOfAsync(id));
+    }
 
     /// <summary>Lets everything that waits for a later attempt be due.</summary>
     public static async Task PassTimeAsync(this TestService service)

@@ -3,9 +3,11 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
+using CampaignService.Delivery.External;
 using CampaignService.IntegrationTests.Support;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace CampaignService.IntegrationTests.External;
 
@@ -49,6 +51,55 @@ public sealed class FaultTests(ExternalService service) : IClassFixture<External
         });
         Assert.Equal((40, 45, 0), (_sink.Taken.Count, _sink.Calls.Count, early));
         foreach (var message in (await Api.GetAsync($"/api/campaigns/{id}/recipients?limit=100")).Data.EnumerateArray()) Assert.Equal(1, message.GetProperty("channels")[0].GetProperty("attempts").GetInt32());
+    }
+
+    [Fact]
+    public async Task Told_to_wait_for_a_whole_minute_nobody_is_lost_no_attempt_is_burned_and_other_channels_go_on()
+    {
+        var clock = new PassingClock();
+        _sink.Answer = (_, http) =>
+        {
+            var left = 60 - clock.Passed.TotalSeconds;
+            if (left <= 0) return Task.CompletedTask;
+            http.Response.StatusCode = 429;
+            http.Response.Headers.RetryAfter = Math.Ceiling(left).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            return Task.CompletedTask;
+        };
+        await using var well = await Sink.StartAsync();
+        var (busy, free) = ((await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 5 })).Template, (await Api.NewWebhookAsync(well.Url)).Template);
+        var id = await Api.SendToAsync(busy, 1_200);
+        using var worker = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services, (TimeProvider)clock);
+        await worker.StartAsync(CancellationToken.None);
+        try
+        {
+            await Eventually.HoldsAsync(async () => (await Api.MessagesAsync(id)).Any(m => m.GetProperty("reason").ValueKind != JsonValueKind.Null));
+            foreach (var seconds in new[] { 1, 30, 59 })
+            {
+                clock.Passed = TimeSpan.FromSeconds(seconds);
+                var other = await Api.SendToAsync(free, 300);
+                await Eventually.HoldsAsync(async () => await Api.StatusAsync(other) == "completed");
+                // Whoever waits has seen that it is so late.
+                var looks = clock.Looks;
+                await Eventually.HoldsAsync(async () => await Api.StatusAsync(id) == "sending" && clock.Looks > looks + 5);
+            }
+            Assert.InRange(_sink.Calls.Count, 1, 5);
+            Assert.Equal(1_200, (await Api.CountsAsync(id))["pending"]);
+
+            clock.Passed = TimeSpan.FromSeconds(60);
+            await Eventually.HoldsAsync(async () =>
+            {
+                await service.PassTimeAsync();
+                return await Api.StatusAsync(id) == "completed";
+            });
+        }
+        finally
+        {
+            await worker.StopAsync(CancellationToken.None);
+        }
+        Assert.Equal(1_200, (await Api.CountsAsync(id))["delivered"]);
+        Assert.Equal((1_200, 1), (_sink.Taken.Count, _sink.Taken.Values.Max()));
+        Assert.All(await Api.MessagesAsync(id), m => Assert.Equal(1, m.GetProperty("attempts").GetInt32()));
+        Assert.Equal(1_200, _sink.Calls.Select(c => c.Key).Distinct().Count());
     }
 
     [Fact]
@@ -228,4 +279,21 @@ public sealed class FaultTests(ExternalService service) : IClassFixture<External
     }
 
     private static string Text(JsonElement of, string member) => of.GetProperty(member).GetString()!;
+
+    /// <summary>Its time passes when a test says so; it counts how often it was looked at.</summary>
+    private sealed class PassingClock : TimeProvider
+    {
+        private readonly DateTimeOffset _start = System.GetUtcNow();
+        private int _looks;
+
+        public TimeSpan Passed { get; set; }
+
+        public int Looks => Volatile.Read(ref _looks);
+
+        public override DateTimeOffset GetUtcNow()
+        {
+            Interlocked.Increment(ref _looks);
+            return _start + Passed;
+        }
+    }
 }

@@ -3,6 +3,7 @@ using System.Text.Json;
 using CampaignService.Delivery.External;
 using CampaignService.IntegrationTests.Support;
 using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace CampaignService.IntegrationTests.External;
 
@@ -23,23 +24,37 @@ public sealed class LimitTests(ExternalService service) : IClassFixture<External
     [InlineData(7_000)]
     public async Task Of_three_processes_together_no_second_wherever_it_begins_has_more_starts_than_the_limit(double perSecond)
     {
-        var scope = $"channel:{Guid.NewGuid()}";
-        var grants = await Task.WhenAll(Enumerable.Range(0, 3).Select(async process =>
-        {
-            using var slots = new RateSlots(service.Db, scope, TimeProvider.System) { PerSecond = perSecond };
-            var taken = new List<DateTimeOffset>();
-            for (var i = 0; i < perSecond * 4; i++) taken.Add(await slots.TakeAsync(1, CancellationToken.None));
-            return taken;
-        }));
-        var starts = grants.SelectMany(g => g).Order().ToArray();
-        // In any second, its beginning counted and its end not; and so also in those of the clock.
-        for (int first = 0, last = 0; last < starts.Length; last++)
-        {
-            while (starts[last] - starts[first] >= TimeSpan.FromSeconds(1)) first++;
-            Assert.True(last - first + 1 <= perSecond, $"{last - first + 1} starts in the second up to {starts[last]:O}");
-        }
+        await using var processes = await Processes.StartAsync(service.ConnectionString, perSecond);
+        var starts = await processes.TakeAsync((int)perSecond * 4);
+        AssertHolds(starts, (int)perSecond);
         // None is wasted while somebody wants them.
         Assert.InRange((starts.Length - 1) / (starts[^1] - starts[0]).TotalSeconds, perSecond * 0.95, perSecond * 1.001);
+    }
+
+    [Fact]
+    public async Task A_limit_that_is_changed_while_three_processes_send_holds_in_all_of_them_from_the_next_start_on()
+    {
+        await using var processes = await Processes.StartAsync(service.ConnectionString, 100);
+        await processes.TakeAsync(100);
+        foreach (var perSecond in new[] { 20, 1_000, 100 })
+        {
+            processes.PerSecond = perSecond;
+            AssertHolds(await processes.TakeAsync(perSecond), perSecond);
+        }
+    }
+
+    [Fact]
+    public async Task A_process_that_has_not_heard_of_a_higher_limit_yet_does_not_make_others_start_twice_as_many()
+    {
+        await using var processes = await Processes.StartAsync(service.ConnectionString, 100);
+        var (first, second, late) = (processes[0], processes[1], processes[2]);
+        late.PerSecond = 20;
+        var starts = new List<DateTimeOffset>();
+        for (var i = 0; i < 5; i++) starts.Add(await first.TakeAsync(1, CancellationToken.None));
+        await late.TakeAsync(1, CancellationToken.None);
+        for (var i = 0; i < 5; i++) starts.Add(await second.TakeAsync(1, CancellationToken.None));
+        starts.Sort();
+        Assert.All(starts.Zip(starts.Skip(1)), pair => Assert.InRange(pair.Second - pair.First, TimeSpan.FromMilliseconds(9.99), TimeSpan.MaxValue));
     }
 
     [Fact]
@@ -130,5 +145,61 @@ public sealed class LimitTests(ExternalService service) : IClassFixture<External
         Assert.StartsWith("ratePerSecond: must be a number", Assert.Single(refused.Details), StringComparison.Ordinal);
         (await Api.SendAsync(HttpMethod.Post, $"/api/campaigns/{id}/limit", "{}")).ShouldRefuse(HttpStatusCode.BadRequest, "ERR_BAD_REQUEST");
         Assert.Equal(JsonValueKind.Null, (await Api.DoAsync(id, "limit", new { ratePerSecond = (double?)null })).GetProperty("ratePerSecond").ValueKind);
+    }
+
+    /// <summary>No second has more starts than the limit: wherever it begins, its beginning counted and its end not, and with both one more; nor one of the clock.</summary>
+    private static void AssertHolds(DateTimeOffset[] starts, int perSecond)
+    {
+        for (int first = 0, closed = 0, last = 0; last < starts.Length; last++)
+        {
+            while (starts[last] - starts[first] >= TimeSpan.FromSeconds(1)) first++;
+            while (starts[last] - starts[closed] > TimeSpan.FromSeconds(1)) closed++;
+            Assert.True(last - first + 1 <= perSecond, $"{last - first + 1} starts in the second up to {starts[last]:O}");
+            Assert.True(last - closed + 1 <= perSecond + 1, $"{last - closed + 1} starts from {starts[closed]:O} to {starts[last]:O}");
+        }
+        Assert.InRange(starts.GroupBy(s => s.ToUnixTimeSeconds()).Max(s => s.Count()), 1, perSecond);
+    }
+
+    /// <summary>Three processes, as far as a limit goes: each with connections of its own to one database.</summary>
+    private sealed class Processes : IAsyncDisposable
+    {
+        private readonly NpgsqlDataSource[] _sources;
+        private readonly RateSlots[] _slots;
+
+        private Processes(NpgsqlDataSource[] sources, RateSlots[] slots) => (_sources, _slots) = (sources, slots);
+
+        public static async Task<Processes> StartAsync(string connectionString, double perSecond)
+        {
+            var scope = $"channel:{Guid.NewGuid()}";
+            NpgsqlDataSource[] sources = [.. Enumerable.Range(0, 3).Select(_ => NpgsqlDataSource.Create(connectionString))];
+            // Connected before the first takes anything: in a process that sends it is so, too.
+            foreach (var source in sources) await (await source.OpenConnectionAsync()).DisposeAsync();
+            return new Processes(sources, [.. sources.Select(source => new RateSlots(source, scope, TimeProvider.System) { PerSecond = perSecond })]);
+        }
+
+        public double PerSecond
+        {
+            set => Array.ForEach(_slots, s => s.PerSecond = value);
+        }
+
+        public RateSlots this[int process] => _slots[process];
+
+        /// <summary>Takes so many in each, all at once.</summary>
+        public async Task<DateTimeOffset[]> TakeAsync(int each)
+        {
+            var taken = await Task.WhenAll(_slots.Select(async slots =>
+            {
+                var starts = new List<DateTimeOffset>();
+                for (var i = 0; i < each; i++) starts.Add(await slots.TakeAsync(1, CancellationToken.None));
+                return starts;
+            }));
+            return [.. taken.SelectMany(s => s).Order()];
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            foreach (var slots in _slots) slots.Dispose();
+            foreach (var source in _sources) await source.DisposeAsync();
+        }
     }
 }

@@ -160,6 +160,37 @@ public sealed class WebhookChannelTests(ExternalService service) : IClassFixture
     }
 
     [Fact]
+    public async Task Who_is_gone_at_one_server_is_sent_to_when_the_channel_goes_to_another()
+    {
+        _sink.AnswerWith(410);
+        await using var other = await Sink.StartAsync();
+        var (template, channel) = await Api.NewWebhookAsync(_sink.Url);
+        await Api.SendToAsync(template, 2);
+        await service.DeliverAsync();
+        (await Api.PutAsync($"/api/channels/{channel}", new { settings = new { timeoutSeconds = 9 } })).ShouldBe(HttpStatusCode.OK);
+        var same = await Api.SendToAsync(template, 2);
+        await service.DeliverAsync();
+        Assert.Equal(2, (await Api.CountsAsync(same))["skipped"]);
+
+        (await Api.PutAsync($"/api/channels/{channel}", new { settings = new { url = other.Url } })).ShouldBe(HttpStatusCode.OK);
+        var moved = await Api.SendToAsync(template, 2);
+        await service.DeliverAsync();
+        Assert.Equal((2, 2), ((await Api.CountsAsync(moved))["delivered"], other.Taken.Count));
+
+        // Of calls that were under way when it was changed nobody knows which server it was; once they must have ended, the word of the new one counts.
+        other.AnswerWith(410);
+        await Api.SendToAsync(template, 1);
+        await service.DeliverAsync();
+        var unsure = await Api.SendToAsync(template, 1);
+        await service.DeliverAsync();
+        Assert.Equal(1, (await Api.CountsAsync(unsure))["failed"]);
+        await service.ExecuteAsync("UPDATE channels SET server_since = server_since - interval '2 minutes' WHERE channel_id = $1", channel);
+        var sure = await Api.SendToAsync(template, 1);
+        await service.DeliverAsync();
+        Assert.Equal(1, (await Api.CountsAsync(sure))["skipped"]);
+    }
+
+    [Fact]
     public async Task One_recipient_on_two_channels_has_two_statuses()
     {
         _sink.AnswerWith(400);

@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using CampaignService.Feed;
 using CampaignService.IntegrationTests.Support;
+using CampaignService.Users;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Npgsql;
@@ -138,7 +139,7 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
     [Fact]
     public async Task A_stream_in_which_nothing_happens_gives_a_sign_of_life()
     {
-        var stream = new FeedStream(new FeedOwner(await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'"), "silent"), new FeedPass("demo", "demo-key", null), () => { });
+        var stream = new FeedStream(new Person(await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'"), "silent"), new FeedPass("demo", "demo-key", null), () => { });
         using var end = new CancellationTokenSource(TimeSpan.FromSeconds(30));
         await using var texts = service.Services.GetRequiredService<FeedStreams>().FollowAsync(stream, null, end.Token).GetAsyncEnumerator(end.Token);
         await texts.MoveNextAsync();

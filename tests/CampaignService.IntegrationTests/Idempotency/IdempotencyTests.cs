@@ -4,6 +4,7 @@ using System.Text.Json;
 using CampaignService.Idempotency;
 using CampaignService.IntegrationTests.Support;
 using CampaignService.Notifications;
+using CampaignService.Webhooks;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace CampaignService.IntegrationTests.Idempotency;
@@ -116,12 +117,9 @@ public sealed class IdempotencyTests(TestService service) : IClassFixture<TestSe
     }
 
     [Fact]
-    public async Task A_users_token_is_kept_nowhere_and_a_form_without_a_body_has_a_key_all_the_same()
+    public async Task A_form_without_a_body_has_a_key_all_the_same()
     {
         var (key, draft) = (NewKey(), await Api.NewCampaignAsync());
-        var tokens = new List<string>();
-        for (var i = 0; i < 2; i++) tokens.Add((await PostAsync("/api/users/ann/tokens", new { }, key)).ShouldBe(HttpStatusCode.Created).Text);
-        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM idempotency_keys WHERE key = $1", key));
         var copies = new HashSet<string>();
         for (var i = 0; i < 2; i++)
         {
@@ -219,13 +217,37 @@ public sealed class IdempotencyTests(TestService service) : IClassFixture<TestSe
     public async Task Work_and_its_note_on_the_key_are_one_commit()
     {
         var (key, body) = (NewKey(), new { name = $"Fence {Guid.NewGuid():N}", templateId = await Api.NewTemplateAsync() });
-        // Somebody else has taken the key over while this request was at work: it must not commit.
-        await service.ExecuteAsync("""
-            CREATE FUNCTION lose_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE idempotency_keys SET token = gen_random_uuid() WHERE state = 1; RETURN NEW; END $$
-            """);
-        await service.ExecuteAsync("CREATE TRIGGER lose_key BEFORE INSERT ON campaigns FOR EACH ROW WHEN (NEW.name LIKE 'Fence %') EXECUTE FUNCTION lose_key()");
+        await LoseKeysAsync("campaigns");
         (await PostAsync("/api/campaigns", body, key)).ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        await KeepKeysAsync("campaigns");
         Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM campaigns WHERE name = $1", body.name));
+    }
+
+    [Fact]
+    public async Task Whoever_comes_too_late_to_change_people_changes_nobody()
+    {
+        var (key, user) = (NewKey(), NewKey());
+        await LoseKeysAsync("users");
+        (await PostAsync("/api/users", new { users = new[] { new { id = user, name = "Late" } } }, key)).ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        await KeepKeysAsync("users");
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM users WHERE id = $1", user));
+        (await PostAsync("/api/users", new { users = new[] { new { id = user, name = "In time" } } }, NewKey())).ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Whoever_comes_too_late_to_replay_events_has_none_sent_again()
+    {
+        var hook = (await Api.PostAsync("/api/webhooks", new { url = "https://example.com/hook", events = new[] { "*" } })).ShouldBe(HttpStatusCode.Created).Data.GetProperty("id").GetString();
+        await Api.DoAsync(await Api.SendingAsync(1), "pause");
+        await service.Services.GetRequiredService<EventSequencer>().SequenceAsync(CancellationToken.None);
+        await service.ExecuteAsync("DELETE FROM webhook_deliveries");
+        var now = TimeProvider.System.GetUtcNow();
+        var time = new { from = now.AddHours(-1), to = now.AddHours(1) };
+        await LoseKeysAsync("webhook_deliveries");
+        (await PostAsync($"/api/webhooks/{hook}/replay", time, NewKey())).ShouldRefuse(HttpStatusCode.Conflict, "ERR_IDEMPOTENCY_IN_PROGRESS");
+        await KeepKeysAsync("webhook_deliveries");
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM webhook_deliveries"));
+        Assert.NotEqual(0, (await PostAsync($"/api/webhooks/{hook}/replay", time, NewKey())).ShouldBe(HttpStatusCode.OK).Data.GetProperty("queued").GetInt32());
     }
 
     [Fact]
@@ -238,6 +260,17 @@ public sealed class IdempotencyTests(TestService service) : IClassFixture<TestSe
         await service.ExecuteAsync("DROP TRIGGER fail_once ON campaigns");
         (await PostAsync("/api/campaigns", body, key)).ShouldBe(HttpStatusCode.Created);
     }
+
+    /// <summary>As when somebody else takes the key over while a request is at work in this table: it must not commit.</summary>
+    private async Task LoseKeysAsync(string table)
+    {
+        await service.ExecuteAsync("""
+            CREATE OR REPLACE FUNCTION lose_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE idempotency_keys SET token = gen_random_uuid() WHERE state = 1; RETURN NEW; END $$
+            """);
+        await service.ExecuteAsync($"CREATE TRIGGER lose_key BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION lose_key()");
+    }
+
+    private Task KeepKeysAsync(string table) => service.ExecuteAsync($"DROP TRIGGER lose_key ON {table}");
 
     private static string NewKey() => Guid.NewGuid().ToString("N");
 

@@ -163,6 +163,10 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("bytea")
                         .HasColumnName("sealed");
 
+                    b.Property<DateTimeOffset?>("ServerSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("server_since");
+
                     b.Property<string>("Settings")
                         .HasColumnType("jsonb")
                         .HasColumnName("settings");
@@ -233,6 +237,10 @@ namespace CampaignService.Data.Migrations
                         .IsConcurrencyToken()
                         .HasColumnType("smallint")
                         .HasColumnName("state");
+
+                    b.Property<DateTimeOffset?>("StopAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("stop_at");
 
                     b.Property<string>("TemplateId")
                         .IsRequired()

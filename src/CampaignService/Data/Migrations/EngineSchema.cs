@@ -284,6 +284,10 @@ internal static class EngineSchema
           PRIMARY KEY (channel_no, user_id));
         """;
 
+    public const string GoneSince = """
+        ALTER TABLE channel_circuits ADD COLUMN gone_since timestamptz; -- everybody was called gone from then on: nobody is, when it takes messages again
+        """;
+
     public const string DropExternal = """
         DROP TABLE rate_slots, channel_circuits, gone_addresses;
         DROP INDEX batches_held, chunks_ready_external;

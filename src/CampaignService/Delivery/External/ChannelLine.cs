@@ -23,7 +23,7 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
 
     private readonly Lock _lock = new();
     private ChannelRoute _route = route;
-    private DateTimeOffset _heldUntil;
+    private DateTimeOffset _heldUntil, _goneSince;
     private readonly HashSet<string> _failing = new(StringComparer.Ordinal), _gone = new(StringComparer.Ordinal);
     private long _firstFailure;
     private int _failures;
@@ -61,6 +61,15 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
     /// <summary>What the provider's failing came to; set until it is written to the database.</summary>
     public SendResult? BrokenBy => _brokenBy;
 
+    /// <summary>Since when everybody is gone, as it says, where that is what its failing came to.</summary>
+    public DateTimeOffset? GoneSince
+    {
+        get
+        {
+            lock (_lock) return _gone.Count >= MostGone ? _goneSince : null;
+        }
+    }
+
     /// <summary>How long the provider asked to be left alone, from now on.</summary>
     public TimeSpan Held
     {
@@ -95,6 +104,7 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
         {
             if (result.Category == FailureCategory.AddressGone)
             {
+                if (_gone.Count == 0) _goneSince = clock.GetUtcNow();
                 if (_gone.Count < MostGone) _gone.UnionWith(people);
                 if (_gone.Count >= MostGone) result = SendResult.Retry(FailureCategory.Unavailable, $"{result.Detail}, for one person after the other");
             }

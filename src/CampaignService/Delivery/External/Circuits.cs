@@ -11,13 +11,13 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
 {
     /// <summary>
     /// The batches that wait for providers: held, or sending and not held yet, or direct and never held. One past its stopAt is to be sent no more.
-    /// A query; index on batches (state) where sending, batches_held, index on campaigns (batch_id).
+    /// A query; index on batches (state) where sending, batches_held.
     /// </summary>
     public static readonly string Concerned = $"""
         SELECT b.id FROM (
-          SELECT id FROM batches WHERE state = 2 UNION ALL
-          SELECT id FROM batches WHERE state = 3 AND held_for = {(short)HoldReason.ProviderDown}) AS b
-        WHERE NOT EXISTS (SELECT 1 FROM campaigns o WHERE o.batch_id = b.id AND o.stop_at <= clock_timestamp())
+          SELECT id, stop_at FROM batches WHERE state = 2 UNION ALL
+          SELECT id, stop_at FROM batches WHERE state = 3 AND held_for = {(short)HoldReason.ProviderDown}) AS b
+        WHERE b.stop_at IS NULL OR b.stop_at > clock_timestamp()
         """;
 
     /// <summary>So many batches are paused, or go on, in one turn.</summary>
@@ -25,14 +25,20 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
 
     private const string Backoff = "least(interval '1 minute', interval '2 seconds' * power(2, least(probes, 10)))";
 
-    public async Task OpenAsync(int channelNo, SendResult because, CancellationToken ct)
+    /// <param name="channelNo">The channel.</param>
+    /// <param name="because">What its failing came to.</param>
+    /// <param name="goneSince">Since when the provider says of one person after the other that they are gone; null when that is not what it says.</param>
+    /// <param name="ct">Gives up.</param>
+    public async Task OpenAsync(int channelNo, SendResult because, DateTimeOffset? goneSince, CancellationToken ct)
     {
         // channel_circuits' key
         await using var command = source.CreateCommand("""
-            INSERT INTO channel_circuits (channel_no, opened_at, next_probe_at, category, detail) VALUES ($1, clock_timestamp(), clock_timestamp() + interval '2 seconds', $2, $3)
-            ON CONFLICT (channel_no) DO NOTHING
+            INSERT INTO channel_circuits AS o (channel_no, opened_at, next_probe_at, category, detail, gone_since)
+            VALUES ($1, clock_timestamp(), clock_timestamp() + interval '2 seconds', $2, $3, $4)
+            ON CONFLICT (channel_no) DO UPDATE SET gone_since = least(o.gone_since, excluded.gone_since)
             """);
         foreach (object value in new object[] { channelNo, because.Category.ToString(), because.Detail ?? "" }) command.Parameters.Add(new() { Value = value });
+        command.Parameters.Add(new() { Value = (object?)goneSince ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.TimestampTz });
         await command.ExecuteNonQueryAsync(ct);
     }
 
@@ -45,13 +51,17 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
         """, ct);
 
     /// <summary>The call that was to find out has failed: the next is made when its time has come, now that nobody needs to wait for this one.</summary>
-    public Task FailedAsync(int channelNo, CancellationToken ct) => ExecuteAsync(
-        $"UPDATE channel_circuits SET next_probe_at = least(next_probe_at, clock_timestamp() + {Backoff}) WHERE channel_no = $1", channelNo, ct);
+    public async Task FailedAsync(int channelNo, CancellationToken ct)
+    {
+        await using var command = source.CreateCommand($"UPDATE channel_circuits SET next_probe_at = least(next_probe_at, clock_timestamp() + {Backoff}) WHERE channel_no = $1");
+        command.Parameters.Add(new() { Value = channelNo });
+        await command.ExecuteNonQueryAsync(ct);
+    }
 
     /// <summary>The provider takes messages again: what waited for it goes on.</summary>
     public async Task CloseAsync(int channelNo, CancellationToken ct)
     {
-        await ExecuteAsync("DELETE FROM channel_circuits WHERE channel_no = $1", channelNo, ct);
+        await DeleteAsync(channelNo, "true", ct);
         await ReleaseAsync(ct);
     }
 
@@ -60,8 +70,7 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
     public async Task<bool> CloseIfUnusedAsync(int channelNo, CancellationToken ct)
     {
         // chunks_open
-        var isClosed = await ExecuteAsync(
-            $"DELETE FROM channel_circuits WHERE channel_no = $1 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.channel_no = $1 AND c.state <> 4 AND c.batch_id IN ({Concerned}))", channelNo, ct) == 1;
+        var isClosed = await DeleteAsync(channelNo, $"NOT EXISTS (SELECT 1 FROM chunks c WHERE c.channel_no = $1 AND c.state <> 4 AND c.batch_id IN ({Concerned}))", ct);
         if (isClosed) await ReleaseAsync(ct);
         return isClosed;
     }
@@ -96,11 +105,18 @@ internal sealed class Circuits([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
         return found.Count == AtOnce;
     }
 
-    private async Task<int> ExecuteAsync(string sql, int channelNo, CancellationToken ct)
+    /// <summary>People who were called gone while everybody was are taken to be there again.</summary>
+    /// <returns>Whether the provider was down, and this was so.</returns>
+    private async Task<bool> DeleteAsync(int channelNo, string condition, CancellationToken ct)
     {
-        await using var command = source.CreateCommand(sql);
+        // channel_circuits' key; gone_addresses' key, by channel
+        await using var command = source.CreateCommand($"""
+            WITH closed AS (DELETE FROM channel_circuits WHERE channel_no = $1 AND {condition} RETURNING channel_no, gone_since),
+            taken_back AS (DELETE FROM gone_addresses g USING closed WHERE g.channel_no = closed.channel_no AND g.at >= closed.gone_since)
+            SELECT EXISTS (SELECT 1 FROM closed)
+            """);
         command.Parameters.Add(new() { Value = channelNo });
-        return await command.ExecuteNonQueryAsync(ct);
+        return (bool)(await command.ExecuteScalarAsync(ct))!;
     }
 
     private async Task<List<int>> NumbersAsync(string sql, CancellationToken ct)

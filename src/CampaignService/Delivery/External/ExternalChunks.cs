@@ -15,6 +15,9 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <summary>For how long a provider's word counts that somebody is not to be reached any more.</summary>
     public const int DaysGone = 30;
 
+    /// <summary>Until then a call that was under way when the channel's URL was changed has ended, and been noted: which server it was made to, nobody knows.</summary>
+    private const string UntilMoved = "interval '2 minutes'";
+
     private const string Taken = $"""
         state = 2, lease_token = $1, lease_until = clock_timestamp() + {Lease}, starts = c.starts + 1, recalled = false
         FROM next WHERE (c.batch_id, c.no, c.channel_no) = (next.batch_id, next.no, next.channel_no)
@@ -82,7 +85,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <summary>The people in a chunk with what is noted of them, by place.</summary>
     public async Task<List<ChunkPerson>> LoadAsync(ExternalClaim claim, CancellationToken ct)
     {
-        // recipients' key; recipient_exceptions' key; gone_addresses' key; users' key. Who changed their profile since is somebody new.
+        // recipients' key; recipient_exceptions' key; gone_addresses' key; users' key; index on channels (no). Who changed their profile since is somebody new, and so is a server at another URL.
         await using var command = source.CreateCommand($"""
             SELECT r.user_id, r.vars, e.status, e.attempts, coalesce({ChunkControl.Reopened}, false), extract(epoch FROM e.next_attempt_at - clock_timestamp())::float8, g.at IS NOT NULL
             FROM chunks c
@@ -90,6 +93,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
             LEFT JOIN recipient_exceptions e ON e.batch_id = $1 AND e.channel_no = $3 AND e.user_id >= $4 AND e.user_id <= $5 AND e.user_id = r.user_id
             LEFT JOIN gone_addresses g ON g.channel_no = $3 AND g.user_id = r.user_id
               AND g.at > clock_timestamp() - interval '{DaysGone} days'
+              AND g.at > (SELECT coalesce(server_since + {UntilMoved}, '-infinity') FROM channels WHERE no = $3)
               AND NOT EXISTS (SELECT 1 FROM users u WHERE u.app_no = c.app_no AND u.id = g.user_id AND u.updated_at > g.at)
             WHERE c.batch_id = $1 AND c.no = $2 AND c.channel_no = $3
             ORDER BY r.user_id

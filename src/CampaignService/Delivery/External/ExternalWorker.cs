@@ -241,7 +241,7 @@ public sealed class ExternalWorker : BackgroundService
         {
             if (line.BrokenBy is not { } because) continue;
             _works.Log.LogWarning("Channel {Channel} is down ({Category}: {Detail}); what is sent by it is paused and goes on by itself", line.Route.ChannelId, because.Category, because.Detail);
-            await _circuits.OpenAsync(channelNo, because, stop);
+            await _circuits.OpenAsync(channelNo, because, line.GoneSince, stop);
             line.Told();
             _tended = 0;
         }
@@ -332,7 +332,10 @@ public sealed class ExternalWorker : BackgroundService
 
     private async Task TidyAsync(CancellationToken ct)
     {
-        await using var command = _source.CreateCommand($"DELETE FROM rate_slots WHERE next_at < clock_timestamp() - interval '1 day'; DELETE FROM gone_addresses WHERE at < clock_timestamp() - interval '{ExternalChunks.DaysGone} days'");
+        await using var command = _source.CreateCommand($"""
+            DELETE FROM rate_slots WHERE next_at < clock_timestamp() - interval '1 day';
+            DELETE FROM gone_addresses g USING channels c WHERE c.no = g.channel_no AND (g.at < clock_timestamp() - interval '{ExternalChunks.DaysGone} days' OR g.at < c.server_since)
+            """);
         await command.ExecuteNonQueryAsync(ct);
     }
 

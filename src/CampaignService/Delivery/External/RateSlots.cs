@@ -69,16 +69,18 @@ internal sealed class RateSlots(NpgsqlDataSource source, string scope, TimeProvi
     private async Task ReserveAsync(TimeSpan spacing, int count, CancellationToken ct)
     {
         count = Math.Max(count, 1);
-        // rate_slots' key. After a change the next start is one new space behind the last one, if that has been; who waits for one that has not drops it.
+        // rate_slots' key. After a change the next start is one new space behind the last one, if that has been or is about to be; who waits for one that comes later
+        // drops it. A process that has not heard of the change yet may still use what it took at once.
         await using var command = source.CreateCommand("""
             INSERT INTO rate_slots AS s (scope, next_at, spacing) VALUES ($1, clock_timestamp() + $2 * $3, $2)
             ON CONFLICT (scope) DO UPDATE SET spacing = $2, next_at = $2 * $3 + greatest(clock_timestamp(),
-              CASE WHEN s.spacing = $2 THEN s.next_at ELSE least(s.next_at - s.spacing, clock_timestamp()) + $2 END)
+              CASE WHEN s.spacing = $2 THEN s.next_at ELSE least(s.next_at - s.spacing, clock_timestamp() + $4) + $2 END)
             RETURNING next_at - $2 * $3
             """);
         command.Parameters.Add(new() { Value = scope });
         command.Parameters.Add(new() { Value = spacing });
         command.Parameters.Add(new() { Value = (double)count });
+        command.Parameters.Add(new() { Value = AtOnce });
         var first = new DateTimeOffset((DateTime)(await command.ExecuteScalarAsync(ct))!);
         (_spacing, _next, _left) = (spacing, first, count);
     }

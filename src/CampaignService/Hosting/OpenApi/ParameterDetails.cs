@@ -43,7 +43,7 @@ public sealed class ParameterDetails : IParameterFilter, IOperationFilter
             var word = parameter.Name == "id" ? words[words.IndexOf("{id}") - 1] : parameter.Name!;
             parameter.Description ??= InPath.GetValueOrDefault(word);
         }
-        if (context.ApiDescription.HttpMethod == HttpMethods.Post && !Access.IsForOperator(context) && !context.ApiDescription.ActionDescriptor.EndpointMetadata.OfType<TakesNoKeyAttribute>().Any() && operation.RequestBody?.Content?.ContainsKey("multipart/form-data") != true)
+        if (context.ApiDescription.HttpMethod == HttpMethods.Post && !context.ApiDescription.ActionDescriptor.EndpointMetadata.OfType<TakesNoKeyAttribute>().Any() && operation.RequestBody?.Content?.ContainsKey("multipart/form-data") != true)
         {
             (operation.Parameters ??= []).Add(new OpenApiParameter
             {

@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace CampaignService.Data.Migrations
 {
     [DbContext(typeof(CampaignsDb))]
-    [Migration("20261129115029_EventRuns")]
+    [Migration("20261129122045_EventRuns")]
     partial class EventRuns
     {
         /// <inheritdoc />
@@ -166,6 +166,10 @@ namespace CampaignService.Data.Migrations
                         .HasColumnType("bytea")
                         .HasColumnName("sealed");
 
+                    b.Property<DateTimeOffset?>("ServerSince")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("server_since");
+
                     b.Property<string>("Settings")
                         .HasColumnType("jsonb")
                         .HasColumnName("settings");
@@ -236,6 +240,10 @@ namespace CampaignService.Data.Migrations
                         .IsConcurrencyToken()
                         .HasColumnType("smallint")
                         .HasColumnName("state");
+
+                    b.Property<DateTimeOffset?>("StopAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("stop_at");
 
                     b.Property<string>("TemplateId")
                         .IsRequired()

@@ -122,9 +122,10 @@ public sealed class PagingTests(TestService service) : IClassFixture<TestService
         var rows = await RowsAsync(list switch
         {
             "versions" => $"SELECT version::text FROM template_versions v JOIN templates t ON t.id = v.template_id WHERE t.template_id = '{template}' AND v.app_no = (SELECT no FROM apps WHERE id = '{id}') ORDER BY version DESC",
-            "apps" => "SELECT id FROM apps ORDER BY created_at DESC",
-            "keys" => $"SELECT id FROM api_keys WHERE app_no = (SELECT no FROM apps WHERE id = '{id}') ORDER BY created_at DESC",
-            _ => $"SELECT id FROM {list} WHERE app_no = (SELECT no FROM apps WHERE id = '{id}') ORDER BY created_at DESC",
+            "apps" => "SELECT id FROM apps ORDER BY no DESC",
+            // Of two made in the same millisecond the larger id is the newer one.
+            "keys" => $"SELECT id FROM api_keys WHERE app_no = (SELECT no FROM apps WHERE id = '{id}') ORDER BY date_trunc('milliseconds', created_at) DESC, id DESC",
+            _ => $"SELECT id FROM {list} WHERE app_no = (SELECT no FROM apps WHERE id = '{id}') ORDER BY date_trunc('milliseconds', created_at) DESC, id DESC",
         });
         Assert.True(rows.Length >= Rows);
         return (list is "apps" or "keys" ? operate : api, path, list == "versions" ? "version" : "id", rows);

@@ -30,6 +30,9 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <summary>As metrics name what came of calls, in the order of <see cref="SendOutcome"/>.</summary>
     private static readonly string[] OutcomeNames = ["delivered", "retried", "failed", "uncertain"];
 
+    /// <summary>A larger buffer is not kept for the next message.</summary>
+    private const int MostKept = 64 * 1024;
+
     /// <summary>The slot where there is no limit.</summary>
     private static readonly DateTimeOffset NoLimit = DateTimeOffset.MaxValue;
 
@@ -171,6 +174,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         var content = t_content ??= new ArrayBufferWriter<byte>(512);
         content.ResetWrittenCount();
         template.Render(content, vars);
+        if (content.Capacity > MostKept) t_content = null;
         return content.WrittenSpan.ToArray();
     }
 

@@ -23,6 +23,19 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
           c.base, c.rest, c.results, c.intent_pos, c.delivered, c.failed, c.skipped, c.uncertain
         """;
 
+    private const string Noted = """
+        ,
+            said AS (SELECT u.* FROM held, unnest($16, $17, $18, $19, $20, $21) AS u (user_id, status, reason, detail, attempts, after)),
+            noted AS ( -- recipient_exceptions' key
+              INSERT INTO recipient_exceptions (batch_id, channel_no, user_id, status, reason, detail, attempts, run, next_attempt_at, at)
+              SELECT $1, $3, user_id, status, reason, detail, attempts, $22, clock_timestamp() + after, clock_timestamp() FROM said
+              ON CONFLICT (batch_id, channel_no, user_id) DO UPDATE SET status = excluded.status, reason = excluded.reason, detail = excluded.detail,
+                attempts = excluded.attempts, run = excluded.run, next_attempt_at = excluded.next_attempt_at, at = excluded.at),
+            gone AS ( -- gone_addresses' key
+              INSERT INTO gone_addresses (app_no, channel_no, user_id, at) SELECT held.app_no, $3, said.user_id, clock_timestamp() FROM held, said WHERE said.status = 3 AND said.reason = 'address_gone'
+              ON CONFLICT (channel_no, user_id) DO UPDATE SET at = excluded.at)
+        """;
+
     private const string IsAlive = "(SELECT at FROM delivery_pulse) > clock_timestamp() - interval '30 seconds'"; // see DeliveryPulse
 
     /// <summary>The channels that have chunks ready, and in which lanes.</summary>
@@ -245,7 +258,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
 
     private static async Task<NoteAnswer?> NoteAsync(NpgsqlConnection connection, ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, bool renews, CancellationToken ct)
     {
-        // chunks' key, recipient_exceptions' key, gone_addresses' key, batches' key
+        // chunks' key, batches' key. Where all were simply served, as most often, it is a fraction of the work.
         await using var command = new NpgsqlCommand($"""
             WITH held AS (
               UPDATE chunks SET results = $5, intent_pos = $6, delivered = $7, failed = $8, skipped = $9, uncertain = $10, base = $11,
@@ -253,18 +266,10 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
                 state = CASE WHEN $12 = 1 AND recalled THEN 5 ELSE $12 END,
                 retry_at = CASE WHEN $12 = 1 AND recalled THEN clock_timestamp() + interval '2 seconds' ELSE clock_timestamp() + $13 END,
                 starts = CASE WHEN $14 THEN 0 ELSE starts END, recalled = recalled AND $12 = 2,
-                lease_token = CASE WHEN $12 = 2 THEN lease_token END, lease_until = CASE WHEN $12 = 2 THEN CASE WHEN $22 THEN clock_timestamp() + {Lease} ELSE lease_until END END
+                lease_token = CASE WHEN $12 = 2 THEN lease_token END,
+                lease_until = CASE WHEN $12 = 2 THEN CASE WHEN $15 THEN clock_timestamp() + {Lease} ELSE lease_until END END
               WHERE batch_id = $1 AND no = $2 AND channel_no = $3 AND state = 2 AND lease_token = $4
-              RETURNING app_no, recalled),
-            said AS (SELECT u.* FROM held, unnest($15, $16, $17, $18, $19, $20) AS u (user_id, status, reason, detail, attempts, after)),
-            noted AS (
-              INSERT INTO recipient_exceptions (batch_id, channel_no, user_id, status, reason, detail, attempts, run, next_attempt_at, at)
-              SELECT $1, $3, user_id, status, reason, detail, attempts, $21, clock_timestamp() + after, clock_timestamp() FROM said
-              ON CONFLICT (batch_id, channel_no, user_id) DO UPDATE SET status = excluded.status, reason = excluded.reason, detail = excluded.detail,
-                attempts = excluded.attempts, run = excluded.run, next_attempt_at = excluded.next_attempt_at, at = excluded.at),
-            gone AS (
-              INSERT INTO gone_addresses (app_no, channel_no, user_id, at) SELECT held.app_no, $3, said.user_id, clock_timestamp() FROM held, said WHERE said.status = 3 AND said.reason = 'address_gone'
-              ON CONFLICT (channel_no, user_id) DO UPDATE SET at = excluded.at)
+              RETURNING app_no, recalled){(pass.Notes.Count > 0 ? Noted : "")}
             SELECT held.recalled, b.state, b.rate_per_second FROM held JOIN batches b ON b.id = $1
             """, connection);
         void Add(object? value, NpgsqlDbType type) => command.Parameters.Add(new() { Value = value ?? DBNull.Value, NpgsqlDbType = type });
@@ -276,14 +281,17 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         Add(end?.RetryIn, NpgsqlDbType.Interval);
         // Given back without a death, or with something to show for it: this start was no death.
         Add(!isTakeover && (pass.Fresh > 0 || end is not null), NpgsqlDbType.Boolean);
-        Add(pass.Notes.Select(n => n.UserId).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
-        Add(pass.Notes.Select(n => n.Status).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
-        Add(pass.Notes.Select(n => n.Reason).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
-        Add(pass.Notes.Select(n => n.Detail).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
-        Add(pass.Notes.Select(n => n.Attempts).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
-        Add(pass.Notes.Select(n => n.After).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Interval);
-        command.Parameters.Add(new() { Value = claim.Run });
-        command.Parameters.Add(new() { Value = renews });
+        Add(renews, NpgsqlDbType.Boolean);
+        if (pass.Notes.Count > 0)
+        {
+            Add(pass.Notes.Select(n => n.UserId).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
+            Add(pass.Notes.Select(n => n.Status).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
+            Add(pass.Notes.Select(n => n.Reason).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
+            Add(pass.Notes.Select(n => n.Detail).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
+            Add(pass.Notes.Select(n => n.Attempts).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
+            Add(pass.Notes.Select(n => n.After).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Interval);
+            command.Parameters.Add(new() { Value = claim.Run });
+        }
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
         return new NoteAnswer((BatchState)reader.GetInt16(1), reader.IsDBNull(2) ? null : reader.GetDouble(2), reader.GetBoolean(0));

@@ -18,7 +18,7 @@ internal static class Groups
         new("fairness", true, (b, p, _, n, ct) => ControlGroups.FairnessAsync(b, p!, n, ct), Bench.ManyRows),
         new("realtime", false, (b, p, _, n, ct) => NotificationGroups.RealtimeAsync(b, p!, n, ct), Bench.Rows),
         new("direct", true, (b, p, _, n, ct) => NotificationGroups.UnderLoadAsync(b, p!, n, ct), Bench.ManyRows),
-        new("external", false, (b, p, s, n, ct) => ExternalGroups.LoopbackAsync(b, p!, s!, n, ct), Bench.Rows),
+        new("external-loopback", false, (b, p, s, n, ct) => ExternalGroups.LoopbackAsync(b, p!, s!, n, ct), Bench.Rows),
         new("external-slow", true, (b, p, _, n, ct) => ExternalGroups.SlowAsync(b, p!, n, ct), Bench.Rows),
         new("external-memory", true, (b, p, s, _, ct) => ExternalGroups.MemoryAsync(b, p!, s!, ct), Bench.ManyRows),
         new("external-rate", true, (b, p, _, _, ct) => ExternalGroups.RateAsync(b, p!, ct), Bench.Rows),

@@ -59,6 +59,8 @@ internal static class Report
               in the feed. The client costs next to nothing, as pgbench does: it writes the same bytes again with another user's number. Before the first repetition
               the service is warmed up until it gets no faster. The reference looks the template's content up and inserts one row into the same table as below, prepared, each in a commit of its own.
             - **A direct send under load**: 200 a second for four seconds; a time counts from when the send was due.
+            - **Webhook messages**: from before `POST …/send` until the batch has ended in the database, which is looked at every ten milliseconds. The reference makes the same number of calls with
+              bodies of the same size, as many at once, to the same server, which is part of the process that measures. Before the first repetition both run in turn until the service takes no less processor time.
             - **Reading among many**: 100 items a user, half of them read, made by SQL; the median over HTTP of 500 users at random, each a page of 20 and a count, after 500 others.
             - **Two workers**: processes with the role worker and `Workers__Loops=1`; a third process answers HTTP. Both have
               delivered five campaigns together before; the second is frozen (`SIGSTOP`) while the first is measured alone. All share the cores with the database.

@@ -277,7 +277,7 @@ public sealed class CircuitTests(ExternalService service) : IClassFixture<Extern
         Assert.Equal((3, true), (first.Count(t => t.IsCompleted), other.IsCompleted));
     }
 
-    private static (bool IsDown, SendResult Result) Hears(ChannelLine line, SendResult result, string person) => (line.Heard(ref result, [person]), result);
+    private static (bool IsDown, SendResult Result) Hears(ChannelLine line, SendResult result, string person) => (line.Heard(ref result, [new OutgoingMessage("", person, default, null!)]), result);
 
     private ChannelLine NewLine()
     {

@@ -84,11 +84,11 @@ public sealed class RandomTests(ExternalService service) : IClassFixture<Externa
     {
         await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
         var chunks = new ExternalChunks(service.Services.GetRequiredKeyedService<NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
-        foreach (var channel in await chunks.ReadyChannelsAsync(CancellationToken.None))
+        foreach (var channel in (await chunks.ReadyLanesAsync(CancellationToken.None)).Select(ready => ready.Key))
         {
             if (await chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], CancellationToken.None) is not { } claim) continue;
             var pass = new ChunkPass(claim, await chunks.LoadAsync(claim, CancellationToken.None), resends: true, new CampaignService.Channels.ExternalSettings(), TimeProvider.System);
-            if (random.Next(3) > 0) await chunks.NoteAsync(claim, pass.Now(random.Next(claim.N + 1)), null, isTakeover: false, CancellationToken.None);
+            if (random.Next(3) > 0) await chunks.NoteAsync(claim, pass.Now(random.Next(claim.N + 1)), null, isTakeover: false, renews: true, CancellationToken.None);
         }
         await service.ExecuteAsync("UPDATE chunks SET lease_until = clock_timestamp() - interval '1 minute' WHERE state = 2 AND lane > 1");
     }

@@ -71,9 +71,9 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         var id = await Api.SendToAsync(template, 20);
         var chunks = new ExternalChunks(service.Services.GetRequiredKeyedService<Npgsql.NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
         await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
-        var channel = (await chunks.ReadyChannelsAsync(CancellationToken.None)).Single();
+        var channel = (await chunks.ReadyLanesAsync(CancellationToken.None)).Single().Key;
         var claim = (await chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], CancellationToken.None))!;
-        await chunks.NoteAsync(claim, new PassState(new byte[20], 7, 0, 0, 0, 0, [], 0, null), null, isTakeover: false, CancellationToken.None);
+        await chunks.NoteAsync(claim, new PassState(new byte[20], 7, 0, 0, 0, 0, [], 0, null), null, isTakeover: false, renews: true, CancellationToken.None);
         for (var death = 2; death <= 3; death++)
         {
             await DieAsync();

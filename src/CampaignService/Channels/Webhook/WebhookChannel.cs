@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -19,7 +18,11 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
 
     private const int WordsLength = 300;
 
-    private static readonly MediaTypeHeaderValue MediaType = new("application/json");
+    /// <summary>A larger buffer is not kept for the next body.</summary>
+    private const int MostKept = 64 * 1024;
+
+    [ThreadStatic]
+    private static (ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Json) t_body;
 
     // How many calls there are at once is the channel's own limit.
     private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, int.MaxValue, ConnectLimit);
@@ -38,7 +41,7 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     public async Task<SendResult> SendAsync(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages, CancellationToken ct)
     {
         var body = BodyOf(route, messages);
-        using var content = new Body(body) { Headers = { ContentType = MediaType } };
+        using var content = new Body(body);
         using var request = new HttpRequestMessage(HttpMethod.Post, route.Url) { Content = content };
         AddHeaders(request, route, IdOf(route, messages), body);
         var limit = _limits.TryTake(out var used) ? used : new CancellationTokenSource();
@@ -75,11 +78,11 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     private SendResult ResultOf(HttpResponseMessage response, bool ofOne)
     {
         var status = (int)response.StatusCode;
+        if (status is >= 200 and < 300) return SendResult.Sent;
         var words = $"HTTP {status}";
         var asked = OutboundHttp.RetryAfterOf(response, clock.GetUtcNow());
         return status switch
         {
-            >= 200 and < 300 => SendResult.Sent,
             >= 300 and < 400 => SendResult.Retry(FailureCategory.Unavailable, $"{words}; redirects are not followed"),
             401 or 403 or 407 => SendResult.Retry(FailureCategory.Authentication, words),
             // Of the URL and not of a person, who stands in the body.
@@ -101,15 +104,22 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
         return $"arr_{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16))}";
     }
 
-    private static ReadOnlyMemory<byte> BodyOf(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages)
+    private static byte[] BodyOf(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages)
     {
-        var buffer = new ArrayBufferWriter<byte>(messages.Sum(m => m.Content.Length + 512));
-        using var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = Json.Options.Encoder, SkipValidation = true });
+        if (t_body.Buffer is null)
+        {
+            var made = new ArrayBufferWriter<byte>(1024);
+            t_body = (made, new Utf8JsonWriter(made, new JsonWriterOptions { Encoder = Json.Options.Encoder, SkipValidation = true }));
+        }
+        var (buffer, json) = t_body;
+        buffer.ResetWrittenCount();
+        json.Reset();
         if (route.Settings.BatchSize > 1) json.WriteStartArray();
         foreach (var message in messages) Write(json, message);
         if (route.Settings.BatchSize > 1) json.WriteEndArray();
         json.Flush();
-        return buffer.WrittenMemory;
+        if (buffer.Capacity > MostKept) t_body = default;
+        return buffer.WrittenSpan.ToArray();
     }
 
     private static void Write(Utf8JsonWriter json, OutgoingMessage message)
@@ -137,8 +147,17 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     }
 
     /// <summary>A body that knows whether any of it was written.</summary>
-    private sealed class Body(ReadOnlyMemory<byte> json) : HttpContent
+    private sealed class Body : HttpContent
     {
+        private readonly ReadOnlyMemory<byte> _json;
+
+        public Body(ReadOnlyMemory<byte> json)
+        {
+            _json = json;
+            // As it is: a value that was taken apart is put together again for each call.
+            Headers.TryAddWithoutValidation("Content-Type", "application/json");
+        }
+
         public bool WasBegun { get; private set; }
 
         protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
@@ -146,12 +165,12 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
         protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
         {
             WasBegun = true;
-            return stream.WriteAsync(json, cancellationToken).AsTask();
+            return stream.WriteAsync(_json, cancellationToken).AsTask();
         }
 
         protected override bool TryComputeLength(out long length)
         {
-            length = json.Length;
+            length = _json.Length;
             return true;
         }
     }

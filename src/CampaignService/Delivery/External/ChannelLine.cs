@@ -75,9 +75,14 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
     {
         get
         {
-            lock (_lock) return _heldUntil - clock.GetUtcNow();
+            lock (_lock) return _heldUntil == default ? TimeSpan.Zero : _heldUntil - clock.GetUtcNow();
         }
     }
+
+    /// <summary>There soon may be nothing left to begin: somebody should look for more.</summary>
+    public bool IsShort => Runs.Keys.Sum(r => r.Unstarted) < Enough / 2;
+
+    private double Enough => Math.Min(Math.Max(Route.Settings.MaxConcurrency, InHand), Route.Settings.RatePerSecond ?? double.MaxValue);
 
     /// <summary>The lanes of which this process should take a chunk: direct before bulk, but for every fourth; and of direct ones also when it has enough of bulk.</summary>
     /// <param name="not">Batches of which it has enough.</param>
@@ -87,25 +92,24 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
         // One batch under a limit of its own must not fill all hands while others could go on.
         var slow = open.Where(b => b.Batch.Slots.PerSecond is { } rate && b.Unstarted >= Math.Min(rate, InHand)).ToArray();
         not = [.. slow.Select(b => b.Batch.Id)];
-        var enough = Math.Min(Math.Max(Route.Settings.MaxConcurrency, InHand), Route.Settings.RatePerSecond ?? double.MaxValue);
         if (IsBroken || Held > TimeSpan.Zero) return [];
-        var direct = Runs.Keys.Where(r => r.Claim.IsDirect).Sum(r => r.Unstarted);
+        var (enough, direct) = (Enough, Runs.Keys.Where(r => r.Claim.IsDirect).Sum(r => r.Unstarted));
         if (open.Except(slow).Sum(b => b.Unstarted) >= enough) return direct < enough ? [Lanes.ExternalDirect] : [];
         return ++_claims % 4 == 0 ? [Lanes.ExternalBulk, Lanes.ExternalDirect] : [Lanes.ExternalDirect, Lanes.ExternalBulk];
     }
 
     /// <summary>Learns from what came of a call.</summary>
     /// <param name="result">As the provider's answer was understood; what it comes to after those before is set instead.</param>
-    /// <param name="people">To whom it went.</param>
+    /// <param name="messages">What it took.</param>
     /// <returns>Whether the provider has turned out to be down.</returns>
-    public bool Heard(ref SendResult result, IReadOnlyCollection<string> people)
+    public bool Heard(ref SendResult result, IReadOnlyList<OutgoingMessage> messages)
     {
         lock (_lock)
         {
             if (result.Category == FailureCategory.AddressGone)
             {
                 if (_gone.Count == 0) _goneSince = clock.GetUtcNow();
-                if (_gone.Count < MostGone) _gone.UnionWith(people);
+                if (_gone.Count < MostGone) _gone.UnionWith(messages.Select(m => m.UserId));
                 if (_gone.Count >= MostGone) result = SendResult.Retry(FailureCategory.Unavailable, $"{result.Detail}, for one person after the other");
             }
             else if (result.Outcome is SendOutcome.Sent or SendOutcome.Rejected) _gone.Clear();
@@ -122,11 +126,11 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
                 return false;
             }
             if (_isBroken) return false;
-            if (!result.IsAttempt || !_failing.Overlaps(people))
+            if (!result.IsAttempt || !_failing.Overlaps(messages.Select(m => m.UserId)))
             {
                 if (_failures++ == 0) _firstFailure = clock.GetTimestamp();
             }
-            if (result.IsAttempt) _failing.UnionWith(people);
+            if (result.IsAttempt) _failing.UnionWith(messages.Select(m => m.UserId));
             if (_failures < Failures && (_failures < LastingFailures || clock.GetElapsedTime(_firstFailure) < Lasting)) return false;
             (_brokenBy, _isBroken) = (result, true);
             return true;

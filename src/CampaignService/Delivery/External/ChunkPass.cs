@@ -32,6 +32,7 @@ internal sealed class ChunkPass
     private readonly TimeProvider _clock;
     private readonly byte[] _results;
     private readonly List<PersonNote> _notes = [];
+    private readonly List<string> _served = [];
     private int _delivered, _failed, _skipped, _uncertain, _open, _fresh;
     private DateTimeOffset? _dueAt;
 
@@ -80,22 +81,44 @@ internal sealed class ChunkPass
         }
     }
 
+    /// <summary>Whose messages were taken in this turn.</summary>
+    public IReadOnlyCollection<string> Served
+    {
+        get
+        {
+            lock (_lock) return [.. _served];
+        }
+    }
+
     /// <summary>Notes what came of a call.</summary>
-    /// <param name="target">The person.</param>
+    /// <param name="people">To whom it went.</param>
     /// <param name="result">What came of it.</param>
-    public void Take(ChunkTarget target, SendResult result)
+    /// <returns>How many results are not written yet.</returns>
+    public int Take(IReadOnlyList<ChunkTarget> people, SendResult result)
+    {
+        lock (_lock)
+        {
+            foreach (var target in people) Take(target, result);
+            return _fresh;
+        }
+    }
+
+    private void Take(ChunkTarget target, SendResult result)
     {
         // Also of a probe: else a message that nobody can take would be tried for ever.
         var counts = result.IsAttempt;
         var attempts = (short)Math.Min(short.MaxValue, target.Person.Attempts + (counts ? 1 : 0));
+        if (result.Outcome == SendOutcome.Sent)
+        {
+            _served.Add(target.Person.UserId);
+            Set(target, MessageStatus.Delivered, null, null, attempts);
+            return;
+        }
         var isLast = attempts >= _settings.MaxAttempts && counts;
         var reason = result.Category == FailureCategory.None ? null : JsonNamingPolicy.SnakeCaseLower.ConvertName(result.Category.ToString());
         var unsure = target.WasUncertain || result.Outcome == SendOutcome.Uncertain;
         switch (result.Outcome)
         {
-            case SendOutcome.Sent:
-                Set(target, MessageStatus.Delivered, null, null, attempts);
-                break;
             case SendOutcome.Rejected:
                 Set(target, MessageStatus.Failed, reason, result.Detail, attempts);
                 break;

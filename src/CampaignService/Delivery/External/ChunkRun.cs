@@ -3,6 +3,7 @@ using CampaignService.Channels;
 using CampaignService.Channels.InApp;
 using CampaignService.Common;
 using CampaignService.Data;
+using CampaignService.Templates;
 
 namespace CampaignService.Delivery.External;
 
@@ -12,11 +13,14 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate batch, ExternalWorks works, bool isProbe, CancellationToken stop, CancellationToken abandon) : IDisposable
 {
-    /// <summary>By how many people the intent is moved on, and how near its end: together as many may be uncertain after a crash.</summary>
-    private const int Window = 200, Margin = 50;
+    /// <summary>By how many people the intent is moved on: so many may be uncertain after a crash. Half a chunk, so that it takes two writes and one at the end.</summary>
+    private const int Window = ChunkPlanner.ExternalChunkSize / 2;
 
     /// <summary>Results that are not written at once, but with the next that has to be.</summary>
-    private const int MostUnwritten = 250;
+    private const int MostUnwritten = 400;
+
+    /// <summary>With so few left to begin, the next chunk is asked for.</summary>
+    private const int FewLeft = 200;
 
     /// <summary>No call begins so long after the last sign of life was sent: the lease may end 2 s later.</summary>
     private static readonly TimeSpan SureOfLease = TimeSpan.FromSeconds(13);
@@ -26,8 +30,16 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <summary>As metrics name what came of calls, in the order of <see cref="SendOutcome"/>.</summary>
     private static readonly string[] OutcomeNames = ["delivered", "retried", "failed", "uncertain"];
 
+    /// <summary>A larger buffer is not kept for the next message.</summary>
+    private const int MostKept = 64 * 1024;
+
+    /// <summary>The slot where there is no limit.</summary>
+    private static readonly DateTimeOffset NoLimit = DateTimeOffset.MaxValue;
+
+    [ThreadStatic]
+    private static ArrayBufferWriter<byte>? t_content;
+
     private readonly SemaphoreSlim _writeNow = new(0), _written = new(0);
-    private readonly List<string> _served = [];
     private readonly int[] _outcomes = new int[4];
     private ChunkPass _pass = null!;
     private long _renewedAt = claim.ClaimedAt;
@@ -62,8 +74,8 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         }
         finally
         {
-            Interlocked.Exchange(ref _unstarted, 0);
-            works.Wake();
+            // Of those that end early; else it was said when the last one began.
+            if (Interlocked.Exchange(ref _unstarted, 0) > 0) works.Wake();
             if (Interlocked.Decrement(ref _calls) == 0) _allAnswered.TrySetResult();
             await _allAnswered.Task;
             _isDone = true;
@@ -113,7 +125,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             await works.Finisher.TryFinishAsync(claim.BatchId, CancellationToken.None);
             return false;
         }
-        if (await works.Chunks.NoteAsync(claim, state, end: null, isTakeover: true, CancellationToken.None) is not { } answer) return false;
+        if (await works.Chunks.NoteAsync(claim, state, end: null, isTakeover: true, renews: true, CancellationToken.None) is not { } answer) return false;
         Learn(answer);
         Telemetry.ChunkRescued();
         works.Log.LogWarning("Chunk {No} of batch {Batch} was left by a worker that died; {Lost} messages may have been sent", claim.No, claim.BatchId, _pass.Lost.Count);
@@ -125,7 +137,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     {
         var template = batch.Content.Channels[claim.ChannelNo].Template;
         var source = batch.SourceOn(line.Route.ChannelId);
-        var group = new List<(ChunkTarget Target, OutgoingMessage Message)>();
+        var (people, messages) = (new List<ChunkTarget>(), new List<OutgoingMessage>());
         var hasShown = false;
         var targets = isProbe ? _pass.LeastTried : _pass.Targets;
         for (var i = 0; i < targets.Count; i++)
@@ -137,19 +149,19 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             if (reason is not null) _pass.Skip(target, reason, detail);
             else
             {
-                var content = new ArrayBufferWriter<byte>(512);
-                template.Render(content, target.Person.Vars);
-                group.Add((target, new OutgoingMessage(works.Ids.Of(claim.BatchId, claim.ChannelNo, target.Person.UserId), target.Person.UserId, content.WrittenMemory, source)));
+                people.Add(target);
+                messages.Add(new OutgoingMessage(works.Ids.Of(claim.BatchId, claim.ChannelNo, target.Person.UserId), target.Person.UserId, Rendered(template, target.Person.Vars), source));
             }
-            var isFull = group.Count > 0 && (isProbe || group.Count >= line.Route.Settings.BatchSize || i == targets.Count - 1);
+            var isFull = people.Count > 0 && (isProbe || people.Count >= line.Route.Settings.BatchSize || i == targets.Count - 1);
             if (!isFull) continue;
-            if (isProbe) _pass.LeaveOthers(group[0].Target);
-            if (!await MayBeginAsync(group)) return;
+            if (isProbe) _pass.LeaveOthers(people[0]);
+            if (!await MayBeginAsync(people.Count, upTo: people[^1].Place + 1)) return;
             Interlocked.Increment(ref _calls);
-            Interlocked.Add(ref _unstarted, -group.Count);
-            var call = CallAsync([.. group]);
-            group.Clear();
-            if (_unstarted == 0 || _unstarted == Window) works.Wake();
+            var left = Interlocked.Add(ref _unstarted, -people.Count);
+            var call = CallAsync([.. people], [.. messages]);
+            people.Clear();
+            messages.Clear();
+            if ((left == 0 || left == FewLeft) && line.IsShort) works.Wake();
             if (isProbe) return;
             // What has cost a worker already shows a result before it goes on: only what dies before any counts against it.
             if (claim.Starts > 1 && !hasShown) await ShowResultAsync(call);
@@ -157,11 +169,20 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         }
     }
 
+    private static ReadOnlyMemory<byte> Rendered(BoundTemplate template, string?[] vars)
+    {
+        var content = t_content ??= new ArrayBufferWriter<byte>(512);
+        content.ResetWrittenCount();
+        template.Render(content, vars);
+        if (content.Capacity > MostKept) t_content = null;
+        return content.WrittenSpan.ToArray();
+    }
+
     /// <summary>Waits until a call may begin: for limits, the intent, and one of the calls allowed at once.</summary>
     /// <returns>False when none may begin any more in this turn.</returns>
-    private async Task<bool> MayBeginAsync(List<(ChunkTarget Target, OutgoingMessage Message)> group)
+    private async ValueTask<bool> MayBeginAsync(int count, int upTo)
     {
-        if (await PassAsync(batch.Slots, group.Count) is null || await PassAsync(line.Slots, group.Count) is not { } slot || !await IntendAsync(group[^1].Target.Place + 1)) return false;
+        if (await PassAsync(batch.Slots, count) is null || await PassAsync(line.Slots, count) is not { } slot || !await IntendAsync(upTo)) return false;
         while (true)
         {
             await line.Permits.TakeAsync(claim.IsDirect);
@@ -175,8 +196,8 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             if (held <= TimeSpan.Zero)
             {
                 // So long in coming that the slot is over: with a new one it begins at its time, and the permit stays.
-                if (!line.Slots.IsOver(slot)) return true;
-                if (await PassAsync(line.Slots, group.Count) is { } next) (slot, held) = (next, line.Held);
+                if (slot == NoLimit || !line.Slots.IsOver(slot)) return true;
+                if (await PassAsync(line.Slots, count) is { } next) (slot, held) = (next, line.Held);
                 if (!IsClosed && held <= TimeSpan.Zero) return true;
             }
             line.Permits.Give();
@@ -189,11 +210,13 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private bool IsClosed => _isLost || _isRecalled || stop.IsCancellationRequested || !line.Route.Enabled || Clock.GetElapsedTime(Volatile.Read(ref _renewedAt)) > SureOfLease
         || (!isProbe && (line.IsBroken || batch.State != BatchState.Sending));
 
-    /// <returns>The slot, which has come; the end of time where there is no limit, and null when no call may begin any more in this turn.</returns>
-    private async Task<DateTimeOffset?> PassAsync(RateSlots slots, int count)
+    /// <returns>The slot, which has come, or <see cref="NoLimit"/>; null when no call may begin any more in this turn.</returns>
+    private ValueTask<DateTimeOffset?> PassAsync(RateSlots slots, int count) => slots.PerSecond is null || isProbe ? new(NoLimit) : WaitForSlotAsync(slots, count);
+
+    private async ValueTask<DateTimeOffset?> WaitForSlotAsync(RateSlots slots, int count)
     {
-        var at = DateTimeOffset.MaxValue;
-        while (slots.PerSecond is not null && !isProbe)
+        var at = NoLimit;
+        while (slots.PerSecond is not null)
         {
             if (IsClosed) return null;
             var version = slots.Version;
@@ -216,17 +239,14 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private Task WaitAsync(TimeSpan time) => Task.Delay(TimeSpan.FromMilliseconds(Math.Ceiling(Math.Clamp(time.TotalMilliseconds, 0, LookAtLeast.TotalMilliseconds))), Clock);
 
     /// <summary>Returns when it is committed that calls up to this place may begin.</summary>
-    private async Task<bool> IntendAsync(int upTo)
+    private async ValueTask<bool> IntendAsync(int upTo)
     {
+        if (upTo <= Volatile.Read(ref _intent)) return true;
         // Under a limit no more than what begins in a second.
         var rate = Math.Min(batch.Slots.PerSecond ?? double.MaxValue, line.Slots.PerSecond ?? double.MaxValue);
         var window = isProbe || (claim.Starts > 1 && _intent == 0) ? 1 : (int)Math.Clamp(rate, line.Route.Settings.BatchSize, Window);
-        var wanted = Volatile.Read(ref _wanted);
-        if (wanted < claim.N && upTo + Math.Min(Margin, window / 4) > wanted)
-        {
-            Volatile.Write(ref _wanted, Math.Min(claim.N, Math.Max(wanted, upTo - 1) + window));
-            _writeNow.Release();
-        }
+        Volatile.Write(ref _wanted, Math.Min(claim.N, upTo - 1 + window));
+        _writeNow.Release();
         while (Volatile.Read(ref _intent) < upTo && !IsClosed) await _written.WaitAsync(LookAtLeast);
         return !IsClosed;
     }
@@ -241,40 +261,31 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         }
     }
 
-    private async Task CallAsync((ChunkTarget Target, OutgoingMessage Message)[] group)
+    private async Task CallAsync(ChunkTarget[] people, OutgoingMessage[] messages)
     {
-        await Task.Yield();
+        SendResult result;
         try
         {
-            var result = await SendAsync(group);
-            if (line.Heard(ref result, [.. group.Select(g => g.Target.Person.UserId)])) works.Wake();
-            // That one person is gone may be said of everybody: it is no message that was looked at.
-            HasSucceeded = result.Outcome == SendOutcome.Sent || (result.Outcome == SendOutcome.Rejected && result.Category != FailureCategory.AddressGone);
-            foreach (var (target, _) in group) _pass.Take(target, result);
-            if (result.Outcome == SendOutcome.Sent)
-            {
-                lock (_served) _served.AddRange(group.Select(g => g.Target.Person.UserId));
-            }
-            Interlocked.Add(ref _outcomes[(int)result.Outcome], group.Length);
-            if (_pass.Fresh >= MostUnwritten) _writeNow.Release();
-        }
-        finally
-        {
-            line.Permits.Give();
-            if (Interlocked.Decrement(ref _calls) == 0) _allAnswered.TrySetResult();
-        }
-    }
-
-    private async Task<SendResult> SendAsync((ChunkTarget Target, OutgoingMessage Message)[] group)
-    {
-        try
-        {
-            return await line.Channel.SendAsync(line.Route, [.. group.Select(g => g.Message)], abandon);
+            result = await line.Channel.SendAsync(line.Route, messages, abandon);
         }
         catch (Exception e)
         {
             works.Log.LogError(e, "A call by channel {Channel} failed in a way that channels do not fail", line.Route.ChannelId);
-            return SendResult.Uncertain(FailureCategory.ConnectionLost, "a fault of the service");
+            result = SendResult.Uncertain(FailureCategory.ConnectionLost, "a fault of the service");
+        }
+        try
+        {
+            if (line.Heard(ref result, messages)) works.Wake();
+            // That one person is gone may be said of everybody: it is no message that was looked at.
+            HasSucceeded = result.Outcome == SendOutcome.Sent || (result.Outcome == SendOutcome.Rejected && result.Category != FailureCategory.AddressGone);
+            if (_pass.Take(people, result) is var fresh && fresh >= MostUnwritten && fresh - people.Length < MostUnwritten) _writeNow.Release();
+            Interlocked.Add(ref _outcomes[(int)result.Outcome], people.Length);
+        }
+        finally
+        {
+            if (Interlocked.Decrement(ref _calls) == 0) _allAnswered.TrySetResult();
+            // At the end: whoever waits for it begins the next call right here.
+            line.Permits.Give();
         }
     }
 
@@ -296,17 +307,18 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private async Task<bool> TryWriteAsync(bool end)
     {
         var sentAt = Clock.GetTimestamp();
+        var renews = Clock.GetElapsedTime(_renewedAt, sentAt) >= RenewAtLeast;
         var wanted = Volatile.Read(ref _wanted);
         var (state, ending) = end ? _pass.AtEnd(_isLost ? null : GivenBackFor) : (_pass.Now(wanted), (PassEnd?)null);
         try
         {
-            if (await works.Chunks.NoteAsync(claim, state, ending, isTakeover: false, CancellationToken.None) is not { } answer)
+            if (await works.Chunks.NoteAsync(claim, state, ending, isTakeover: false, renews, CancellationToken.None) is not { } answer)
             {
                 _isLost = true;
                 return true;
             }
             _pass.Saved(state);
-            Volatile.Write(ref _renewedAt, sentAt);
+            if (renews) Volatile.Write(ref _renewedAt, sentAt);
             if (!end) Volatile.Write(ref _intent, wanted);
             Learn(answer);
             _ended = ending;
@@ -344,10 +356,8 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         }
         if (_isLost)
         {
-            string[] served;
-            lock (_served) served = [.. _served];
             Telemetry.ChunkAbandoned();
-            await works.Chunks.NoteLateAsync(claim, served, CancellationToken.None);
+            await works.Chunks.NoteLateAsync(claim, _pass.Served, CancellationToken.None);
             return;
         }
         var isClosed = _ended!.State == 4;

@@ -1,3 +1,4 @@
+using CampaignService.Data;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -25,42 +26,56 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
           c.base, c.rest, c.results, c.intent_pos, c.delivered, c.failed, c.skipped, c.uncertain
         """;
 
+    private const string Noted = """
+        ,
+            said AS (SELECT u.* FROM held, unnest($16, $17, $18, $19, $20, $21) AS u (user_id, status, reason, detail, attempts, after)),
+            noted AS ( -- recipient_exceptions' key
+              INSERT INTO recipient_exceptions (batch_id, channel_no, user_id, status, reason, detail, attempts, run, next_attempt_at, at)
+              SELECT $1, $3, user_id, status, reason, detail, attempts, $22, clock_timestamp() + after, clock_timestamp() FROM said
+              ON CONFLICT (batch_id, channel_no, user_id) DO UPDATE SET status = excluded.status, reason = excluded.reason, detail = excluded.detail,
+                attempts = excluded.attempts, run = excluded.run, next_attempt_at = excluded.next_attempt_at, at = excluded.at),
+            gone AS ( -- gone_addresses' key
+              INSERT INTO gone_addresses (app_no, channel_no, user_id, at) SELECT held.app_no, $3, said.user_id, clock_timestamp() FROM held, said WHERE said.status = 3 AND said.reason = 'address_gone'
+              ON CONFLICT (channel_no, user_id) DO UPDATE SET at = excluded.at)
+        """;
+
     private const string IsAlive = "(SELECT at FROM delivery_pulse) > clock_timestamp() - interval '30 seconds'"; // see DeliveryPulse
 
-    /// <summary>The channels that have chunks ready.</summary>
-    public async Task<List<int>> ReadyChannelsAsync(CancellationToken ct)
+    /// <summary>The channels that have chunks ready, and in which lanes.</summary>
+    public async Task<ILookup<int, short>> ReadyLanesAsync(CancellationToken ct)
     {
         // chunks_ready_external, hop by hop
         await using var command = source.CreateCommand("""
             WITH RECURSIVE ready AS (
-              SELECT min(channel_no) AS no FROM chunks WHERE state = 1 AND lane > 1
+              (SELECT channel_no, lane FROM chunks WHERE state = 1 AND lane > 1 ORDER BY channel_no, lane LIMIT 1)
               UNION ALL
-              SELECT (SELECT min(channel_no) FROM chunks WHERE state = 1 AND lane > 1 AND channel_no > ready.no) FROM ready WHERE ready.no IS NOT NULL)
-            SELECT no FROM ready WHERE no IS NOT NULL
+              SELECT next.channel_no, next.lane FROM ready CROSS JOIN LATERAL (
+                SELECT channel_no, lane FROM chunks WHERE state = 1 AND lane > 1 AND (channel_no, lane) > (ready.channel_no, ready.lane) ORDER BY channel_no, lane LIMIT 1) AS next)
+            SELECT channel_no, lane FROM ready
             """);
-        var channels = new List<int>();
+        var lanes = new List<(int Channel, short Lane)>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) channels.Add(reader.GetInt32(0));
-        return channels;
+        while (await reader.ReadAsync(ct)) lanes.Add((reader.GetInt32(0), reader.GetInt16(1)));
+        return lanes.ToLookup(l => l.Channel, l => l.Lane);
     }
 
     /// <summary>The next chunk of a channel: of the first of these lanes that has one, that with the lowest turn.</summary>
     /// <param name="channelNo">The channel.</param>
-    /// <param name="lanes">Where to look.</param>
+    /// <param name="lanes">Where to look: one or two.</param>
     /// <param name="not">Batches of which this process has enough in hand.</param>
     /// <param name="ct">Gives up.</param>
     public Task<ExternalClaim?> ClaimAsync(int channelNo, short[] lanes, long[] not, CancellationToken ct) =>
-        // chunks_ready_external; channel_circuits' key
+        // chunks_ready_external; channel_circuits' key. Two parameters and no array: of how many lanes there are depends what it seems to cost, and so whether it is planned each time.
         ClaimAsync($"""
             WITH next AS (
-              SELECT c.* FROM unnest($2) AS probe (lane)
+              SELECT c.* FROM (VALUES ($2), ($5)) AS probe (lane)
               CROSS JOIN LATERAL (
                 SELECT batch_id, no, channel_no FROM chunks WHERE state = 1 AND lane > 1 AND channel_no = $3 AND lane = probe.lane AND batch_id <> ALL ($4)
                 ORDER BY turn LIMIT 1 FOR UPDATE SKIP LOCKED) AS c
               WHERE {IsAlive} AND NOT EXISTS (SELECT 1 FROM channel_circuits WHERE channel_no = $3)
               LIMIT 1)
             UPDATE chunks c SET {Taken}
-            """, ct, lanes, channelNo, not);
+            """, ct, lanes[0], channelNo, not, lanes[^1]);
 
     /// <summary>A chunk whose worker died: its lease ran out, and so did the time that a call may take.</summary>
     /// <param name="not">Channels that this process cannot send by.</param>
@@ -85,36 +100,57 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <summary>The people in a chunk with what is noted of them, by place.</summary>
     public async Task<List<ChunkPerson>> LoadAsync(ExternalClaim claim, CancellationToken ct)
     {
-        // recipients' key; recipient_exceptions' key; gone_addresses' key; users' key; index on channels (no). Who changed their profile since is somebody new, and so is a server at another URL.
-        await using var command = source.CreateCommand($"""
-            SELECT r.user_id, r.vars, e.status, e.attempts, coalesce({ChunkControl.Reopened}, false), extract(epoch FROM e.next_attempt_at - clock_timestamp())::float8, g.at IS NOT NULL
-            FROM chunks c
-            JOIN recipients r ON r.batch_id = c.batch_id AND r.user_id >= $4 AND r.user_id <= $5
-            LEFT JOIN recipient_exceptions e ON e.batch_id = $1 AND e.channel_no = $3 AND e.user_id >= $4 AND e.user_id <= $5 AND e.user_id = r.user_id
-            LEFT JOIN gone_addresses g ON g.channel_no = $3 AND g.user_id = r.user_id
-              AND g.at > clock_timestamp() - interval '{DaysGone} days'
-              AND g.at > (SELECT coalesce(server_since + {UntilMoved}, '-infinity') FROM channels WHERE no = $3)
-              AND NOT EXISTS (SELECT 1 FROM users u WHERE u.app_no = c.app_no AND u.id = g.user_id AND u.updated_at > g.at)
-            WHERE c.batch_id = $1 AND c.no = $2 AND c.channel_no = $3
-            ORDER BY r.user_id
+        // One after the other over one connection, and put together here: a join of them is planned anew for each chunk, for as long as sending to some of it.
+        await using var load = source.CreateBatch();
+        void Add(string sql) => load.BatchCommands.Add(new(sql)
+        {
+            Parameters = { new() { Value = claim.BatchId }, new() { Value = claim.FirstUser }, new() { Value = claim.LastUser }, new() { Value = claim.ChannelNo }, new() { Value = claim.No } },
+        });
+        // recipient_exceptions' key; chunks' key
+        Add($"""
+            SELECT e.user_id, e.status, e.attempts, {ChunkControl.Reopened}, extract(epoch FROM e.next_attempt_at - clock_timestamp())::float8
+            FROM recipient_exceptions e JOIN chunks c ON c.batch_id = $1 AND c.no = $5 AND c.channel_no = $4
+            WHERE e.batch_id = $1 AND e.channel_no = $4 AND e.user_id >= $2 AND e.user_id <= $3
             """);
-        foreach (object value in new object[] { claim.BatchId, claim.No, claim.ChannelNo, claim.FirstUser, claim.LastUser }) command.Parameters.Add(new() { Value = value });
-        var people = new List<ChunkPerson>(claim.N);
-        await using var reader = await command.ExecuteReaderAsync(ct);
+        // gone_addresses' key; users' key; index on channels (no). Who changed their profile since is somebody new, and so is a server at another URL.
+        Add($"""
+            SELECT g.user_id FROM gone_addresses g JOIN chunks c ON c.batch_id = $1 AND c.no = $5 AND c.channel_no = $4
+            WHERE g.channel_no = $4 AND g.user_id >= $2 AND g.user_id <= $3 AND g.at > clock_timestamp() - interval '{DaysGone} days'
+              AND g.at > (SELECT coalesce(server_since + {UntilMoved}, '-infinity') FROM channels WHERE no = $4)
+              AND NOT EXISTS (SELECT 1 FROM users u WHERE u.app_no = c.app_no AND u.id = g.user_id AND u.updated_at > g.at)
+            """);
+        // recipients' key
+        load.BatchCommands.Add(new("SELECT user_id, array_send(vars) FROM recipients WHERE batch_id = $1 AND user_id >= $2 AND user_id <= $3 ORDER BY user_id")
+        {
+            Parameters = { new() { Value = claim.BatchId }, new() { Value = claim.FirstUser }, new() { Value = claim.LastUser } },
+        });
+        await using var reader = await load.ExecuteReaderAsync(ct);
+        var noted = new Dictionary<string, ChunkPerson>();
         while (await reader.ReadAsync(ct))
         {
-            people.Add(new ChunkPerson(reader.GetString(0), reader.GetFieldValue<string?[]>(1), reader.IsDBNull(2) ? null : reader.GetInt16(2),
-                reader.IsDBNull(3) ? (short)0 : reader.GetInt16(3), reader.GetBoolean(4), reader.IsDBNull(5) ? null : TimeSpan.FromSeconds(reader.GetDouble(5)), reader.GetBoolean(6)));
+            noted.Add(reader.GetString(0), new ChunkPerson("", [], reader.GetInt16(1), reader.GetInt16(2), reader.GetBoolean(3), reader.IsDBNull(4) ? null : TimeSpan.FromSeconds(reader.GetDouble(4)), false));
+        }
+        await reader.NextResultAsync(ct);
+        var gone = new HashSet<string>();
+        while (await reader.ReadAsync(ct)) gone.Add(reader.GetString(0));
+        await reader.NextResultAsync(ct);
+        var people = new List<ChunkPerson>(claim.N);
+        var unnoted = new ChunkPerson("", [], null, 0, IsReopened: false, null, IsGone: false);
+        while (await reader.ReadAsync(ct))
+        {
+            var user = reader.GetString(0);
+            people.Add(noted.GetValueOrDefault(user, unnoted) with { UserId = user, Vars = BinaryTextArray.Read(reader.GetFieldValue<byte[]>(1)), IsGone = gone.Contains(user) });
         }
         return people;
     }
 
     /// <summary>Writes how a pass stands, renews the lease or ends it, in one statement behind the fence.</summary>
+    /// <param name="renews">Whether the lease is renewed: not with each, for it stands in an index, and all indexes are written then.</param>
     /// <returns>Null when the chunk was taken from us: nothing was written.</returns>
-    public async Task<NoteAnswer?> NoteAsync(ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, CancellationToken ct)
+    public async Task<NoteAnswer?> NoteAsync(ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, bool renews, CancellationToken ct)
     {
         await using var connection = await source.OpenConnectionAsync(ct);
-        return await NoteAsync(connection, claim, pass, end, isTakeover, ct);
+        return await NoteAsync(connection, claim, pass, end, isTakeover, renews, ct);
     }
 
     /// <summary>Gives up a chunk that cost too many workers: what may have been sent is uncertain, what was not is failed.</summary>
@@ -122,7 +158,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     {
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        if (await NoteAsync(connection, claim, pass, new PassEnd(3), isTakeover: true, ct) is null) return;
+        if (await NoteAsync(connection, claim, pass, new PassEnd(3), isTakeover: true, renews: false, ct) is null) return;
         await ChunkControl.CloseAsync(connection, claim.BatchId, claim.No, claim.ChannelNo, MessageStatus.Failed, ChunkPass.WorkerDied, ct);
         await transaction.CommitAsync(ct);
     }
@@ -185,10 +221,10 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <summary>waiting -> ready, for those whose time has come.</summary>
     public async Task WakeDueAsync(CancellationToken ct)
     {
-        // chunks_due
+        // chunks_due, and no join, for which all chunks would be read while they are few
         await using var command = source.CreateCommand("""
-            UPDATE chunks SET state = 1, retry_at = NULL WHERE (batch_id, no, channel_no) IN (
-              SELECT batch_id, no, channel_no FROM chunks WHERE state = 5 AND retry_at <= clock_timestamp() FOR UPDATE SKIP LOCKED)
+            UPDATE chunks SET state = 1, retry_at = NULL
+            WHERE ctid = ANY (ARRAY(SELECT ctid FROM chunks WHERE state = 5 AND retry_at <= clock_timestamp() FOR UPDATE SKIP LOCKED))
             """);
         await command.ExecuteNonQueryAsync(ct);
     }
@@ -224,9 +260,9 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
             reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17), token, at);
     }
 
-    private static async Task<NoteAnswer?> NoteAsync(NpgsqlConnection connection, ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, CancellationToken ct)
+    private static async Task<NoteAnswer?> NoteAsync(NpgsqlConnection connection, ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, bool renews, CancellationToken ct)
     {
-        // chunks' key, recipient_exceptions' key, gone_addresses' key, batches' key
+        // chunks' key, batches' key. Where all were simply served, as most often, it is a fraction of the work.
         await using var command = new NpgsqlCommand($"""
             WITH held AS (
               UPDATE chunks SET results = $5, intent_pos = $6, delivered = $7, failed = $8, skipped = $9, uncertain = $10, base = $11,
@@ -234,18 +270,10 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
                 state = CASE WHEN $12 = 1 AND recalled THEN 5 ELSE $12 END,
                 retry_at = CASE WHEN $12 = 1 AND recalled THEN clock_timestamp() + interval '2 seconds' ELSE clock_timestamp() + $13 END,
                 starts = CASE WHEN $14 THEN 0 ELSE starts END, recalled = recalled AND $12 = 2,
-                lease_token = CASE WHEN $12 = 2 THEN lease_token END, lease_until = CASE WHEN $12 = 2 THEN clock_timestamp() + {Lease} END
+                lease_token = CASE WHEN $12 = 2 THEN lease_token END,
+                lease_until = CASE WHEN $12 = 2 THEN CASE WHEN $15 THEN clock_timestamp() + {Lease} ELSE lease_until END END
               WHERE batch_id = $1 AND no = $2 AND channel_no = $3 AND state = 2 AND lease_token = $4
-              RETURNING app_no, recalled),
-            said AS (SELECT u.* FROM held, unnest($15, $16, $17, $18, $19, $20) AS u (user_id, status, reason, detail, attempts, after)),
-            noted AS (
-              INSERT INTO recipient_exceptions (batch_id, channel_no, user_id, status, reason, detail, attempts, run, next_attempt_at, at)
-              SELECT $1, $3, user_id, status, reason, detail, attempts, $21, clock_timestamp() + after, clock_timestamp() FROM said
-              ON CONFLICT (batch_id, channel_no, user_id) DO UPDATE SET status = excluded.status, reason = excluded.reason, detail = excluded.detail,
-                attempts = excluded.attempts, run = excluded.run, next_attempt_at = excluded.next_attempt_at, at = excluded.at),
-            gone AS (
-              INSERT INTO gone_addresses (app_no, channel_no, user_id, at) SELECT held.app_no, $3, said.user_id, clock_timestamp() FROM held, said WHERE said.status = 3 AND said.reason = 'address_gone'
-              ON CONFLICT (channel_no, user_id) DO UPDATE SET at = excluded.at)
+              RETURNING app_no, recalled){(pass.Notes.Count > 0 ? Noted : "")}
             SELECT held.recalled, b.state, b.rate_per_second FROM held JOIN batches b ON b.id = $1
             """, connection);
         void Add(object? value, NpgsqlDbType type) => command.Parameters.Add(new() { Value = value ?? DBNull.Value, NpgsqlDbType = type });
@@ -257,13 +285,17 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         Add(end?.RetryIn, NpgsqlDbType.Interval);
         // Given back without a death, or with something to show for it: this start was no death.
         Add(!isTakeover && (pass.Fresh > 0 || end is not null), NpgsqlDbType.Boolean);
-        Add(pass.Notes.Select(n => n.UserId).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
-        Add(pass.Notes.Select(n => n.Status).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
-        Add(pass.Notes.Select(n => n.Reason).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
-        Add(pass.Notes.Select(n => n.Detail).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
-        Add(pass.Notes.Select(n => n.Attempts).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
-        Add(pass.Notes.Select(n => n.After).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Interval);
-        command.Parameters.Add(new() { Value = claim.Run });
+        Add(renews, NpgsqlDbType.Boolean);
+        if (pass.Notes.Count > 0)
+        {
+            Add(pass.Notes.Select(n => n.UserId).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
+            Add(pass.Notes.Select(n => n.Status).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
+            Add(pass.Notes.Select(n => n.Reason).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
+            Add(pass.Notes.Select(n => n.Detail).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Text);
+            Add(pass.Notes.Select(n => n.Attempts).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Smallint);
+            Add(pass.Notes.Select(n => n.After).ToArray(), NpgsqlDbType.Array | NpgsqlDbType.Interval);
+            command.Parameters.Add(new() { Value = claim.Run });
+        }
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return null;
         return new NoteAnswer((BatchState)reader.GetInt16(1), reader.IsDBNull(2) ? null : reader.GetDouble(2), reader.GetBoolean(0));

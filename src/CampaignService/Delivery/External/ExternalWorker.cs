@@ -14,7 +14,7 @@ namespace CampaignService.Delivery.External;
 public sealed class ExternalWorker : BackgroundService
 {
     /// <summary>How often it is looked for what is due, what changed, and what died.</summary>
-    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250), ControlEvery = TimeSpan.FromMilliseconds(400), LookAfterEvery = TimeSpan.FromSeconds(1), TidyEvery = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250), DueEvery = TimeSpan.FromMilliseconds(200), ControlEvery = TimeSpan.FromMilliseconds(400), LookAfterEvery = TimeSpan.FromSeconds(1), TidyEvery = TimeSpan.FromMinutes(10);
 
     /// <summary>What calls get to come to their end when the service is asked to stop; the host waits 10 s.</summary>
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
@@ -34,7 +34,7 @@ public sealed class ExternalWorker : BackgroundService
     private readonly Circuits _circuits;
     private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _tending = Task.CompletedTask;
-    private long _readControl, _lookedAfter, _tended, _tidied;
+    private long _wokeDue, _readControl, _lookedAfter, _tended, _tidied;
     private bool _lost, _isStopped;
 
     public ExternalWorker(
@@ -73,13 +73,13 @@ public sealed class ExternalWorker : BackgroundService
     public async Task<bool> TurnAsync(bool everything, CancellationToken stop)
     {
         await _works.Pulse.BeatAsync(stop);
-        await _works.Chunks.WakeDueAsync(stop);
+        if (everything || IsDue(ref _wokeDue, DueEvery)) await _works.Chunks.WakeDueAsync(stop);
         await TellBrokenAsync(stop);
         if (everything || IsDue(ref _readControl, ControlEvery)) await ReadControlAsync(stop);
         var taken = false;
         if (everything || IsDue(ref _lookedAfter, LookAfterEvery)) taken = await LookAfterAsync(stop);
         if (_tending.IsCompleted && (everything || IsDue(ref _tended, LookAfterEvery))) _tending = TendAsync(stop);
-        foreach (var channelNo in await _works.Chunks.ReadyChannelsAsync(stop)) taken |= await TakeAsync(channelNo, stop);
+        foreach (var ready in await _works.Chunks.ReadyLanesAsync(stop)) taken |= await TakeAsync(ready.Key, [.. ready], stop);
         return taken;
     }
 
@@ -129,11 +129,11 @@ public sealed class ExternalWorker : BackgroundService
 
     private void Wake() => _wake.TrySetResult();
 
-    private async Task<bool> TakeAsync(int channelNo, CancellationToken stop)
+    private async Task<bool> TakeAsync(int channelNo, HashSet<short> ready, CancellationToken stop)
     {
         var taken = false;
         if (await TryLineAsync(channelNo, stop) is not { } line) return false;
-        while (!stop.IsCancellationRequested && line.Wants(out var not) is { Length: > 0 } lanes && await _works.Chunks.ClaimAsync(channelNo, lanes, not, stop) is { } claim)
+        while (!stop.IsCancellationRequested && line.Wants(out var not).Where(ready.Contains).ToArray() is { Length: > 0 } lanes && await _works.Chunks.ClaimAsync(channelNo, lanes, not, stop) is { } claim)
         {
             taken = true;
             _ = await StartAsync(claim, line, isProbe: false);
@@ -162,7 +162,6 @@ public sealed class ExternalWorker : BackgroundService
                 line.Runs.TryRemove(run, out _);
                 run.Dispose();
                 ended.SetResult();
-                Wake();
             }
         });
         return (run, ended.Task);

@@ -10,16 +10,28 @@ namespace CampaignService.Delivery.External;
 /// nothing of the person to anybody without the key.
 /// </summary>
 /// <param name="key">The database's own, so that all processes make the same.</param>
-public sealed class MessageIds(byte[] key)
+public sealed class MessageIds(byte[] key) : IDisposable
 {
+    private readonly Lock _lock = new();
+
+    // Kept, for making one takes longer than to use it.
+    private readonly IncrementalHash _hash = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, key);
+
     public string Of(long batchId, int channelNo, string userId)
     {
         Span<byte> hash = stackalloc byte[HMACSHA256.HashSizeInBytes];
-        var named = new byte[12 + Encoding.UTF8.GetByteCount(userId)];
+        var length = 12 + Encoding.UTF8.GetByteCount(userId);
+        var named = length <= 256 ? stackalloc byte[length] : new byte[length];
         BinaryPrimitives.WriteInt64BigEndian(named, batchId);
-        BinaryPrimitives.WriteInt32BigEndian(named.AsSpan(8), channelNo);
-        Encoding.UTF8.GetBytes(userId, named.AsSpan(12));
-        HMACSHA256.HashData(key, named, hash);
+        BinaryPrimitives.WriteInt32BigEndian(named[8..], channelNo);
+        Encoding.UTF8.GetBytes(userId, named[12..]);
+        lock (_lock)
+        {
+            _hash.AppendData(named);
+            _hash.GetHashAndReset(hash);
+        }
         return "msg_" + Base64Url.EncodeToString(hash[..18]);
     }
+
+    public void Dispose() => _hash.Dispose();
 }

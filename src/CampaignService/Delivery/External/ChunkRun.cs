@@ -37,7 +37,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private static readonly DateTimeOffset NoLimit = DateTimeOffset.MaxValue;
 
     [ThreadStatic]
-    private static ArrayBufferWriter<byte>? t_content;
+    private static ArrayBufferWriter<byte>? _content;
 
     private readonly SemaphoreSlim _writeNow = new(0), _written = new(0);
     private readonly int[] _outcomes = new int[4];
@@ -171,10 +171,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
 
     private static ReadOnlyMemory<byte> Rendered(BoundTemplate template, string?[] vars)
     {
-        var content = t_content ??= new ArrayBufferWriter<byte>(512);
+        var content = _content ??= new ArrayBufferWriter<byte>(512);
         content.ResetWrittenCount();
         template.Render(content, vars);
-        if (content.Capacity > MostKept) t_content = null;
+        if (content.Capacity > MostKept) _content = null;
         return content.WrittenSpan.ToArray();
     }
 

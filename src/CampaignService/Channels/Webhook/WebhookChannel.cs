@@ -22,7 +22,7 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
     private const int MostKept = 64 * 1024;
 
     [ThreadStatic]
-    private static (ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Json) t_body;
+    private static (ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Json) _body;
 
     // How many calls there are at once is the channel's own limit.
     private readonly HttpMessageInvoker _http = OutboundHttp.Create(settings.Value.AllowPrivateNetworks, int.MaxValue, ConnectLimit);
@@ -106,19 +106,19 @@ public sealed class WebhookChannel(IOptions<ExternalSettings> settings, TimeProv
 
     private static byte[] BodyOf(ChannelRoute route, IReadOnlyList<OutgoingMessage> messages)
     {
-        if (t_body.Buffer is null)
+        if (_body.Buffer is null)
         {
             var made = new ArrayBufferWriter<byte>(1024);
-            t_body = (made, new Utf8JsonWriter(made, new JsonWriterOptions { Encoder = Json.Options.Encoder, SkipValidation = true }));
+            _body = (made, new Utf8JsonWriter(made, new JsonWriterOptions { Encoder = Json.Options.Encoder, SkipValidation = true }));
         }
-        var (buffer, json) = t_body;
+        var (buffer, json) = _body;
         buffer.ResetWrittenCount();
         json.Reset();
         if (route.Settings.BatchSize > 1) json.WriteStartArray();
         foreach (var message in messages) Write(json, message);
         if (route.Settings.BatchSize > 1) json.WriteEndArray();
         json.Flush();
-        if (buffer.Capacity > MostKept) t_body = default;
+        if (buffer.Capacity > MostKept) _body = default;
         return buffer.WrittenSpan.ToArray();
     }
 

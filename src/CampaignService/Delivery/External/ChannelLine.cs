@@ -79,8 +79,8 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
         }
     }
 
-    /// <summary>There soon may be nothing left to begin: somebody should look for more.</summary>
-    public bool IsShort => Runs.Keys.Sum(r => r.Unstarted) < Enough / 2;
+    /// <summary>There are fewer messages in hand than there should be: somebody should look for more.</summary>
+    public bool IsShort => Runs.Keys.Sum(r => r.Unstarted) < Enough;
 
     private double Enough => Math.Min(Math.Max(Route.Settings.MaxConcurrency, InHand), Route.Settings.RatePerSecond ?? double.MaxValue);
 

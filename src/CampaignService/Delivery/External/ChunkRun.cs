@@ -19,8 +19,8 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <summary>Results that are not written at once, but with the next that has to be.</summary>
     private const int MostUnwritten = 400;
 
-    /// <summary>With so few left to begin, the next chunk is asked for.</summary>
-    private const int FewLeft = 200;
+    /// <summary>So often it is looked whether the line needs a further chunk: while one waits for its next window to be committed, another goes on.</summary>
+    private const int LookEvery = 100;
 
     /// <summary>No call begins so long after the last sign of life was sent: the lease may end 2 s later.</summary>
     private static readonly TimeSpan SureOfLease = TimeSpan.FromSeconds(13);
@@ -37,7 +37,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private static readonly DateTimeOffset NoLimit = DateTimeOffset.MaxValue;
 
     [ThreadStatic]
-    private static ArrayBufferWriter<byte>? t_content;
+    private static ArrayBufferWriter<byte>? _content;
 
     private readonly SemaphoreSlim _writeNow = new(0), _written = new(0);
     private readonly int[] _outcomes = new int[4];
@@ -158,10 +158,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             if (!await MayBeginAsync(people.Count, upTo: people[^1].Place + 1)) return;
             Interlocked.Increment(ref _calls);
             var left = Interlocked.Add(ref _unstarted, -people.Count);
+            if ((left == 0 || left / LookEvery < (left + people.Count) / LookEvery) && line.IsShort) works.Wake();
             var call = CallAsync([.. people], [.. messages]);
             people.Clear();
             messages.Clear();
-            if ((left == 0 || left == FewLeft) && line.IsShort) works.Wake();
             if (isProbe) return;
             // What has cost a worker already shows a result before it goes on: only what dies before any counts against it.
             if (claim.Starts > 1 && !hasShown) await ShowResultAsync(call);
@@ -171,10 +171,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
 
     private static ReadOnlyMemory<byte> Rendered(BoundTemplate template, string?[] vars)
     {
-        var content = t_content ??= new ArrayBufferWriter<byte>(512);
+        var content = _content ??= new ArrayBufferWriter<byte>(512);
         content.ResetWrittenCount();
         template.Render(content, vars);
-        if (content.Capacity > MostKept) t_content = null;
+        if (content.Capacity > MostKept) _content = null;
         return content.WrittenSpan.ToArray();
     }
 

@@ -80,13 +80,9 @@ internal static class NotificationGroups
 
     private static async Task<double> ProductRateAsync(Bench bench, Product product, CancellationToken ct)
     {
+        using var sends = product.OpenDirectSends(Connections);
         var clock = Stopwatch.StartNew();
-        var counts = await Task.WhenAll(Enumerable.Range(0, Connections).Select(connection => Task.Factory.StartNew(() =>
-        {
-            using var sends = product.OpenDirectSends($"user-{connection}-");
-            return sends.Run(Time, ct);
-        }, ct, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
-        var sent = counts.Sum();
+        var sent = await Task.Factory.StartNew(() => sends.Run(Time, ct), ct, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         var rate = sent / clock.Elapsed.TotalSeconds;
         Product.Require("feed rows of the direct sends", sent, await bench.Db.ScalarAsync<long>("SELECT count(*) FROM feed_items", ct));
         await product.ClearAsync(ct);

@@ -108,7 +108,7 @@ internal sealed class Product(ServiceProcess service, NpgsqlDataSource db) : IDi
     }, HttpStatusCode.OK, ct);
 
     /// <summary>A connection of its own for direct sends to users whose ids begin so.</summary>
-    public DirectSends OpenDirectSends(string userPrefix) => new(service.Address, _template, userPrefix);
+    public DirectSends OpenDirectSends(int connections) => new(service.Address, _template, connections);
 
     /// <summary>A read of a user's feed, as that user.</summary>
     /// <param name="route">Behind <c>/api/notification-feed</c>.</param>

@@ -56,7 +56,7 @@ public static class Modules
         services.AddSingleton(new Notices<WorkSignal>.Listening(roles.Worker)).AddHostedService<Notices<WorkSignal>>();
         if (roles.Worker) services.AddHostedService(provider => provider.GetRequiredService<DeliveryWorker>());
 
-        services.AddKeyedSingleton(NotificationPool.Key, (_, _) => NotificationPool.Create(connectionString, NotificationWriter.Flushers));
+        services.AddKeyedSingleton(NotificationPool.Key, (_, _) => NotificationPool.Create(connectionString, NotificationWriter.MostAtOnce));
         services.AddSingleton<NotificationStore>().AddSingleton<NotificationWriter>().AddSingleton<IFeedSources, NotificationSources>();
         services.AddScoped<NotificationSender>().AddScoped<NotificationQueue>().AddScoped<NotificationControl>().AddScoped<NotificationViews>().AddScoped<NotificationLedger>().AddScoped<IBatchOwner, NotificationOutcome>();
 

@@ -9,7 +9,7 @@ namespace CampaignService.Notifications;
 /// answered after its commit, and fails alone: what the database refuses is written again one by one. Ids are made before the
 /// statement, so that a commit whose outcome is unknown is repeated without writing anything twice.
 /// </summary>
-public sealed class NotificationWriter(NotificationStore store, DatabaseHealth health, ILogger<NotificationWriter> log) : IAsyncDisposable
+public sealed class NotificationWriter(NotificationStore store, DatabaseHealth health, TimeProvider clock, ILogger<NotificationWriter> log) : IAsyncDisposable
 {
     /// <summary>More in one commit wait longer for each other than a commit costs.</summary>
     private const int MostInOne = 200;
@@ -17,21 +17,23 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     /// <summary>In bytes of values, about: nobody is to wait for another's megabytes. What is larger alone goes alone.</summary>
     private const int MostBytesInOne = 4 << 20;
 
-    /// <summary>They take turns: while one writes, requests gather for the other. That one begins when the first is through, or when this is taking long.</summary>
-    public const int Flushers = 2;
+    /// <summary>One writes, and goes on with who has come meanwhile: a commit costs the database more than another row in it. Only beside a write that takes long another begins.</summary>
+    public const int MostAtOnce = 2;
 
-    /// <summary>Far longer than a commit takes that waits for nobody: a lock, say, that one request is waiting for, is not to hold up all.</summary>
-    private static readonly TimeSpan LongTurn = TimeSpan.FromMilliseconds(20);
+    /// <summary>Far longer than a write that waits for nobody: a lock, say, that one request is waiting for, is not to hold up all.</summary>
+    private static readonly TimeSpan Long = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>Requests that go on in one thread, one after the other: handing on each by itself costs as much as writing its answer.</summary>
+    private const int ToldTogether = 8;
 
     private readonly Channel<PendingNotification> _queue = Channel.CreateBounded<PendingNotification>(10_000);
-    private readonly SemaphoreSlim _turn = new(1);
     private readonly Lock _starting = new();
-    private Task[]? _flushers;
+    private Task? _flushing;
 
     /// <returns>The answer to give: its own, or that of the first request with its key.</returns>
     public async Task<StoredNotification> WriteAsync(PendingNotification notification, CancellationToken ct)
     {
-        if (_flushers is null) Start();
+        if (_flushing is null) Start();
         await _queue.Writer.WriteAsync(notification, ct);
         // Not to be given up from here on: it may be committed already.
         return await notification.Done;
@@ -40,35 +42,29 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     public async ValueTask DisposeAsync()
     {
         _queue.Writer.TryComplete();
-        await Task.WhenAll(_flushers ?? []);
-        _turn.Dispose();
+        await (_flushing ?? Task.CompletedTask);
     }
 
     private void Start()
     {
-        lock (_starting) _flushers ??= [.. Enumerable.Range(0, Flushers).Select(_ => Task.Run(FlushAllAsync))];
+        lock (_starting) _flushing ??= Task.Run(FlushAllAsync);
     }
 
     private async Task FlushAllAsync()
     {
-        var ids = new NotificationIds();
+        var (ids, slow) = (new NotificationIds(), Task.CompletedTask);
         // The first of the next: its key stands in this one already, or it is too large to go with it.
         PendingNotification? carried = null;
         while (carried is not null || await _queue.Reader.WaitToReadAsync())
         {
-            var isTurn = await _turn.WaitAsync(LongTurn);
-            List<PendingNotification> batch;
-            try
-            {
-                batch = Gather(ref carried);
-                if (batch.Count > 0) await FlushAsync(batch, ids, isRetry: false);
-            }
-            finally
-            {
-                if (isTurn) _turn.Release();
-            }
-            foreach (var one in batch) one.Tell();
+            var batch = Gather(ref carried);
+            if (batch.Count == 0) continue;
+            var write = FlushAsync(batch, ids, isRetry: false);
+            if (await Task.WhenAny(write, Task.Delay(Long, clock)) == write) continue;
+            await slow;
+            (slow, ids) = (write, new NotificationIds());
         }
+        await slow;
     }
 
     private List<PendingNotification> Gather(ref PendingNotification? carried)
@@ -105,12 +101,39 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         {
             // Written or not, nobody knows: with the same ids, what is there already is not written again.
             health.Lost();
-            // One of them may be what ends the connection.
-            foreach (var one in batch) await FlushAsync([one], ids, isRetry: true);
+            await FlushEachAsync(batch, ids, e);
         }
         catch (Exception e)
         {
             foreach (var one in batch) one.Settle(e);
+        }
+        finally
+        {
+            Tell(batch);
+        }
+    }
+
+    /// <summary>One of them may be what ends the connection. When it is lost twice running it is the database, and nobody is to wait for the attempts of all others.</summary>
+    private async Task FlushEachAsync(List<PendingNotification> batch, NotificationIds ids, Exception loss)
+    {
+        var lost = 0;
+        foreach (var one in batch)
+        {
+            if (lost == 2) one.Settle(loss);
+            else await FlushAsync([one], ids, isRetry: true);
+            lost = one.Fault is { } fault && DatabaseHealth.IsConnectionLoss(fault) ? Math.Min(lost + 1, 2) : 0;
+        }
+    }
+
+    /// <summary>Lets their requests go on, in threads of the pool: here the next write goes on.</summary>
+    private static void Tell(List<PendingNotification> batch)
+    {
+        for (var first = 0; first < batch.Count; first += ToldTogether)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static told =>
+            {
+                foreach (var one in told.Batch.Skip(told.First).Take(ToldTogether)) one.Tell();
+            }, (Batch: batch, First: first), preferLocal: false);
         }
     }
 }

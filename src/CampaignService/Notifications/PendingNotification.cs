@@ -16,7 +16,6 @@ public sealed record PendingNotification(
 {
     private readonly TaskCompletionSource<StoredNotification> _told = new();
     private StoredNotification? _stored;
-    private Exception? _fault;
 
     /// <summary>Given once, and kept when it is tried again.</summary>
     public long Id { get; private set; }
@@ -29,17 +28,20 @@ public sealed record PendingNotification(
     /// <summary>What came of it, once it is told.</summary>
     public Task<StoredNotification> Done => _told.Task;
 
-    public bool IsSettled => _stored is not null || _fault is not null;
+    public bool IsSettled => _stored is not null || Fault is not null;
+
+    /// <summary>Why it was not written.</summary>
+    public Exception? Fault { get; private set; }
 
     public void Settle(StoredNotification stored) => _stored = stored;
 
-    public void Settle(Exception fault) => _fault = fault;
+    public void Settle(Exception fault) => Fault = fault;
 
-    /// <summary>Lets its request go on, in the caller's thread: handing hundreds of them to others costs more than their answers do.</summary>
+    /// <summary>Lets its request go on, in the caller's thread.</summary>
     public void Tell()
     {
         if (_stored is not null) _told.TrySetResult(_stored);
-        else _told.TrySetException(_fault ?? new InvalidOperationException($"Nothing is known of notification {Id}."));
+        else _told.TrySetException(Fault ?? new InvalidOperationException($"Nothing is known of notification {Id}."));
     }
 
     public void Name(long id)

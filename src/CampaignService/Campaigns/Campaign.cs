@@ -242,6 +242,8 @@ public sealed class Campaign
     {
         RequireAudience();
         Batch.Start(now);
+        // Scheduled by a process of the version before, its batch knows nothing of it.
+        StopBy(StopAt);
         (Status, StartedAt, UpdatedAt, Happened) = (CampaignStatus.Sending, now, now, EventType.CampaignStarted);
     }
 

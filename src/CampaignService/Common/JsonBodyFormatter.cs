@@ -121,12 +121,13 @@ public sealed class JsonBodyFormatter : TextInputFormatter
     internal static async Task<ReadOnlyMemory<byte>> ReadAllAsync(HttpContext http)
     {
         if (http.Request.ContentLength > MaxBytes) throw new ApiException(Errors.TooLarge("The body", MaxBytes));
-        if (http.Request.ContentLength is > 0 and <= MostAtOnce)
+        if (http.Request.ContentLength == 0) return default;
+        if (http.Request.ContentLength <= MostAtOnce)
         {
             var known = GC.AllocateUninitializedArray<byte>((int)http.Request.ContentLength);
             return WithoutMark(known.AsMemory(0, await http.Request.Body.ReadAtLeastAsync(known, known.Length, throwOnEndOfStream: false, http.RequestAborted)));
         }
-        var body = new ArrayBufferWriter<byte>(MostAtOnce);
+        var body = new ArrayBufferWriter<byte>(4096);
         while (true)
         {
             var read = await http.Request.Body.ReadAsync(body.GetMemory(4096), http.RequestAborted);

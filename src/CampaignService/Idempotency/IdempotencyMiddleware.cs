@@ -117,9 +117,10 @@ public sealed class IdempotencyMiddleware(RequestDelegate next, IdempotencyKeys 
     private static int? AppNoOf(HttpContext http) => http.User.FindFirst(ApiKeyAuthentication.AppNoClaim) is { } app ? int.Parse(app.Value, CultureInfo.InvariantCulture)
         : http.User.Identity?.AuthenticationType == OperatorAuthentication.SchemeName ? Operators : null;
 
-    /// <summary>On whose behalf it is made or, under <c>/api/users</c>, whom it is about.</summary>
-    private static string? PersonOf(HttpContext http) => Text.TrimToNull(http.Request.Headers["onBehalfOf"])
-        ?? (http.Request.Path.StartsWithSegments("/api/users", StringComparison.OrdinalIgnoreCase) ? Text.TrimToNull(http.GetRouteValue("id") as string) : null);
+    /// <summary>Under <c>/api/users</c> whom it is about, whose answer may be sealed and must be found when they are erased; else on whose behalf it is made.</summary>
+    private static string? PersonOf(HttpContext http) =>
+        (http.Request.Path.StartsWithSegments("/api/users", StringComparison.OrdinalIgnoreCase) ? Text.TrimToNull(http.GetRouteValue("id") as string) : null)
+        ?? Text.TrimToNull(http.Request.Headers["onBehalfOf"]);
 
     private static async Task<ReadOnlyMemory<byte>> BufferAsync(HttpContext http)
     {

@@ -1,7 +1,5 @@
-using CampaignService.Data;
 using CampaignService.Feed;
 using CampaignService.Idempotency;
-using CampaignService.Webhooks;
 using Npgsql;
 
 namespace CampaignService.Notifications;
@@ -70,7 +68,7 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         }
         foreach (var one in batch.Where(n => !n.IsSettled))
         {
-            if (written.Contains(one.Id) || (isRetry && one.Request is null)) one.Settle(new StoredNotification(new KeptAnswer(200, one.AnswerBody), Replayed: false));
+            if (written.Contains(one.Id) || (isRetry && one.Request is null)) one.Settle();
             else one.Settle(new InvalidOperationException($"Notification {one.Id} was not written, although nothing stands against it."));
         }
     }
@@ -86,7 +84,7 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
           ON CONFLICT (app_no, id) DO NOTHING
           RETURNING app_no, id),
         told AS (
-          INSERT INTO outbox_events (app_no, type, subjects) SELECT app_no, {(short)EventType.NotificationSent}, array_agg(id ORDER BY id) FROM made GROUP BY app_no)
+          INSERT INTO outbox_runs (app_no, subjects) SELECT app_no, array_agg(id ORDER BY id) FROM made GROUP BY app_no)
         INSERT INTO feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars)
         SELECT made.app_no, c.channel_no, next_id(), made.id, CASE WHEN c.hours > 0 THEN clock_timestamp() + make_interval(hours => c.hours) END, r.user_id, r.vars::text[]
         FROM made JOIN unnest($11, $12, $13) AS r (source_id, user_id, vars) ON r.source_id = made.id
@@ -112,7 +110,7 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
 
     private static NpgsqlBatchCommand WriteCommand(IReadOnlyList<PendingNotification> batch, PendingNotification[] keyed)
     {
-        var receivers = batch.SelectMany(n => n.UserIds.Select((user, i) => (n.Id, User: user, Vars: TextArray.Literal(n.Values[i])))).ToArray();
+        var receivers = batch.SelectMany(n => n.UserIds.Select((user, i) => (n.Id, User: user, Vars: n.Texts.Each[i]))).ToArray();
         var channels = batch.SelectMany(n => n.Template.Enabled.Select(c => (n.Id, c.Channel.No, c.RetentionHours))).ToArray();
         var command = new NpgsqlBatchCommand(keyed.Length > 0 ? WithKeys : WithoutKeys);
         Add(batch.Select(n => n.Template.Version.AppNo).ToArray());
@@ -122,9 +120,9 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         Add(batch.Select(n => n.Template.Slug).ToArray());
         Add(batch.Select(n => n.Tag).ToArray());
         Add(batch.Select(n => n.Duplicates).ToArray());
-        Add(batch.Select(n => TextArray.Literal([.. n.UserIds])).ToArray());
-        Add(batch.Select(n => TextArray.Literal([.. n.Values.Select(v => TextArray.Literal(v))])).ToArray());
-        Add(batch.Select(n => $"{{{string.Join(',', n.Template.Enabled.Select(c => c.Channel.No))}}}").ToArray());
+        Add(batch.Select(n => n.Texts.UserIds).ToArray());
+        Add(batch.Select(n => n.Texts.All).ToArray());
+        Add(batch.Select(n => n.Template.EnabledNumbers).ToArray());
         Add(receivers.Select(r => r.Id).ToArray());
         Add(receivers.Select(r => r.User).ToArray());
         Add(receivers.Select(r => r.Vars).ToArray());

@@ -17,6 +17,9 @@ public sealed record SendableTemplate(TemplateVersion Version, string Slug, Vari
     /// <summary>Those that it goes by.</summary>
     public IReadOnlyList<SendableChannel> Enabled { get; } = [.. Channels.Where(c => c.Channel.Enabled)];
 
+    /// <summary>Their numbers as PostgreSQL writes an array.</summary>
+    public string EnabledNumbers { get; } = $"{{{string.Join(',', Channels.Where(c => c.Channel.Enabled).Select(c => c.Channel.No))}}}";
+
     /// <summary>Whether it also goes to servers of others.</summary>
     public bool GoesOut { get; } = Channels.Any(c => c.Channel.Enabled && c.Channel.Type != ChannelType.InApp);
 

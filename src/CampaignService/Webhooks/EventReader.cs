@@ -12,8 +12,14 @@ public sealed class EventReader(NpgsqlDataSource source, IServiceScopeFactory sc
     /// <summary>Those behind a place in the log, oldest first.</summary>
     public async Task<IReadOnlyList<EventRow>> AfterAsync(int appNo, long after, int limit, CancellationToken ct)
     {
-        // events' key
-        await using var command = source.CreateCommand($"SELECT {EventRow.Columns} FROM events v WHERE app_no = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+        // events' key. Of the rows no more than it takes: one may be a run of hundreds.
+        await using var command = source.CreateCommand($"""
+            SELECT {EventRow.Columns} FROM (
+              SELECT *, sum(coalesce(2 * cardinality(subjects), 1)) OVER (ORDER BY seq) AS until, coalesce(2 * cardinality(subjects), 1) AS n,
+                first_value(coalesce(2 * cardinality(subjects), 1)) OVER (ORDER BY seq) AS first
+              FROM (SELECT * FROM events WHERE app_no = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS next) AS v
+            WHERE v.until - v.n - v.first < $3 ORDER BY v.seq
+            """);
         command.Parameters.Add(new() { Value = appNo });
         command.Parameters.Add(new() { Value = after });
         command.Parameters.Add(new() { Value = limit });

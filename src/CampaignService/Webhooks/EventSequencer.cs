@@ -14,7 +14,7 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
     /// <summary>Between two turns, and what that grows to while nothing happens.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(50), IdleTick = TimeSpan.FromMilliseconds(250), BeforeNextTry = TimeSpan.FromSeconds(1);
 
-    /// <summary>Events of one transaction.</summary>
+    /// <summary>So many events are enough for one transaction; a run, which is not divided, may add some hundred.</summary>
     private const int AtOnce = 1_000;
 
     /// <summary>Every so many turns it looks at the whole outbox, for those whose writer took long to commit.</summary>
@@ -29,7 +29,7 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
     public async Task<int> SequenceAsync(CancellationToken ct)
     {
         var all = 0;
-        for (var moved = AtOnce; moved == AtOnce; all += moved) moved = await SequenceSomeAsync(ct);
+        for (var moved = AtOnce; moved >= AtOnce; all += moved) moved = await SequenceSomeAsync(ct);
         if (all > 0) deliveries.WakeHere();
         return all;
     }
@@ -68,12 +68,19 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
             if (!(bool)(await alone.ExecuteScalarAsync(ct))!) return 0;
         }
         if (++_turn % TurnsFromHere == 0) _from = 0;
-        // outbox_events' key, from where the last turn began: in front of that stand entries of rows long gone. What an erasure works on comes later. index on webhooks (app_no, id)
+        // outbox_events' and outbox_runs' keys, from where the last turn began: in front of that stand entries of rows long gone. What an erasure works on comes later. index on webhooks (app_no, id)
         await using var command = new NpgsqlCommand($"""
             WITH first AS MATERIALIZED (SELECT id FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
-            taken AS (
+            runs AS MATERIALIZED (SELECT id, 2 * cardinality(subjects) AS n FROM outbox_runs WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
+            first_runs AS (SELECT id FROM (SELECT id, sum(n) OVER (ORDER BY id) - n AS before FROM runs) AS r WHERE before < {AtOnce}),
+            -- One of them is a run of one, when a process of the version before has sent it.
+            gone AS (
               DELETE FROM outbox_events WHERE id IN (SELECT id FROM first)
-              RETURNING id, app_no, type, subject, subjects, person, detail, data, at),
+              RETURNING id, app_no, type, subject, CASE WHEN type = {(short)EventType.NotificationSent} THEN ARRAY[subject] END AS subjects, person, detail, data, at),
+            gone_runs (id, app_no, type, subject, subjects, person, detail, data, at) AS (
+              DELETE FROM outbox_runs WHERE id IN (SELECT id FROM first_runs)
+              RETURNING id, app_no, {(short)EventType.NotificationSent}::smallint, NULL::bigint, subjects, NULL::text, NULL::text, NULL::text, at),
+            taken AS (SELECT * FROM gone UNION ALL SELECT * FROM gone_runs),
             numbered AS (
               INSERT INTO events (app_no, seq, id, type, subject, subjects, person, detail, data, at)
               SELECT app_no, CASE WHEN subjects IS NULL THEN nextval('event_seq') ELSE (SELECT max(nextval('event_seq')) FROM generate_series(1, 2 * cardinality(subjects))) END,
@@ -83,7 +90,7 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
               INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
               SELECT w.no, e.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks w ON w.app_no = n.app_no AND w.enabled CROSS JOIN LATERAL {EventRow.EachOf("n")} AS e (seq, type)
               WHERE EXISTS (SELECT 1 FROM unnest($2, $3) AS m (type, pattern) WHERE m.type = e.type AND m.pattern = ANY(w.events)))
-            SELECT count(id)::integer, min(id), id_at(clock_timestamp() - interval '1 minute') FROM taken
+            SELECT coalesce(sum(coalesce(2 * cardinality(subjects), 1)), 0)::integer, min(id), id_at(clock_timestamp() - interval '1 minute') FROM taken
             """, connection)
         {
             Parameters = { new() { Value = _from }, new() { Value = EventTypes.Matches.Types }, new() { Value = EventTypes.Matches.Patterns } },
@@ -94,7 +101,7 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
         {
             await reader.ReadAsync(ct);
             moved = reader.GetInt32(0);
-            from = moved == AtOnce ? reader.GetInt64(1) : reader.GetInt64(2);
+            from = moved >= AtOnce ? reader.GetInt64(1) : reader.GetInt64(2);
         }
         await transaction.CommitAsync(ct);
         _from = from;

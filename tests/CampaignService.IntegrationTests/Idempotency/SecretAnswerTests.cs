@@ -52,6 +52,16 @@ public sealed class SecretAnswerTests(TestService service) : IClassFixture<TestS
         Assert.Equal(stored, await service.ScalarAsync<byte[]>("SELECT secret FROM webhooks WHERE id = $1", made[0]));
     }
 
+    [Fact]
+    public async Task A_persons_token_goes_with_them_whoever_it_was_asked_for_on_behalf_of()
+    {
+        var key = NewKey();
+        var asking = service.Client(("appId", "demo"), ("apiKey", "demo-key"), ("onBehalfOf", "bob"), ("Idempotency-Key", key));
+        (await asking.PostAsync("/api/users/eve/tokens", new { })).ShouldBe(HttpStatusCode.Created);
+        (await service.Api.DeleteAsync("/api/users/eve")).ShouldBe(HttpStatusCode.OK);
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM idempotency_keys WHERE key = $1", key));
+    }
+
     [Theory]
     [InlineData(Made)]
     [InlineData(Token)]

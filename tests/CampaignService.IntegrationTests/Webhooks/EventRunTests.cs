@@ -52,6 +52,31 @@ public sealed class EventRunTests(WebhookService service) : IClassFixture<Webhoo
         Assert.Equal(2, receiver.Received.GroupBy(r => r.Id).Where(g => first.Contains(g.Key)).Select(g => g.Count()).Distinct().Single());
     }
 
+    [Fact]
+    public async Task What_a_process_of_the_version_before_has_sent_is_told_too()
+    {
+        var before = await Api.HappenAsync();
+        var sent = Assert.Single(await SendTogetherAsync(1));
+        await service.ExecuteAsync("DELETE FROM outbox_runs");
+        await service.ExecuteAsync("INSERT INTO outbox_events (app_no, type, subject) SELECT no, 20, $1 FROM apps WHERE id = 'demo'", sent.Id);
+        await service.SequenceAsync();
+        var all = await FromAsync(before);
+        Assert.Equal(["campaign.cancelled", "notification.created", "notification.completed"], all.Types());
+        Assert.All(all.Skip(1), e => Assert.Equal(IdOf(sent), e.GetProperty("data").GetProperty("id").GetString()));
+    }
+
+    [Fact]
+    public async Task However_many_wait_a_transaction_numbers_some_thousand_and_all_are_numbered()
+    {
+        await service.SequenceAsync();
+        await service.ExecuteAsync("INSERT INTO outbox_runs (app_no, subjects) SELECT -1, (SELECT array_agg(k) FROM generate_series(1, 200) AS k) FROM generate_series(1, 20)");
+        Assert.Equal(8_000, await service.SequenceAsync());
+        Assert.Equal(8_000, await service.ScalarAsync<long>("SELECT sum(2 * cardinality(subjects)) FROM events WHERE app_no = -1"));
+        Assert.Equal(1_200, await service.ScalarAsync<long>("SELECT max(n) FROM (SELECT sum(2 * cardinality(subjects)) AS n FROM events WHERE app_no = -1 GROUP BY xmin::text) AS t"));
+        // No two events share a place.
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM (SELECT seq - lag(seq) OVER (ORDER BY seq) - 2 * cardinality(subjects) AS room FROM events WHERE app_no = -1) AS t WHERE room < 0"));
+    }
+
     private static string Id(JsonElement happened) => happened.GetProperty("id").GetString()!;
 
     private static string IdOf(PendingNotification notification) => Ids.FromNumber(Ids.Notification, notification.Id);

@@ -62,7 +62,7 @@ public sealed class EventTests(TestService service) : IClassFixture<TestService>
         var template = await api.NewTemplateAsync(variableSchema: []);
         await service.SequenceAsync();
         var sent = (await api.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { "ann", "bob" }, tag = "orders" })).ShouldBe(HttpStatusCode.OK).Data;
-        Assert.Equal(1, await service.ScalarAsync<long>("SELECT count(*) FROM outbox_events"));
+        Assert.Equal(1, await service.ScalarAsync<long>("SELECT count(*) FROM outbox_runs"));
         // Read by then: the event tells of when it was sent.
         var inbox = As(api, "ann");
         var item = (await inbox.GetAsync("/api/notification-feed")).Data[0].GetProperty("id").GetString();

@@ -238,20 +238,24 @@ internal static class EngineSchema
         """;
 
     public const string EventRuns = """
-        -- Of direct sends committed together: a row for them all. In the log its seq is the last of theirs.
-        ALTER TABLE outbox_events ADD COLUMN subjects bigint[];
+        -- Direct sends that were committed together, in front of the log. A table of its own: a process of the version before, which knows no runs, leaves them to one that does.
+        CREATE TABLE outbox_runs (
+          id bigint PRIMARY KEY DEFAULT next_event_id(),
+          app_no integer NOT NULL,
+          subjects bigint[] NOT NULL,
+          at timestamptz NOT NULL DEFAULT clock_timestamp())
+          WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+        -- Of a run; its seq is that of the last of its events.
         ALTER TABLE events ADD COLUMN subjects bigint[];
-        UPDATE outbox_events SET subjects = ARRAY[subject], subject = NULL WHERE type = 20;
         """;
 
     public const string DropEventRuns = """
-        WITH runs AS (DELETE FROM outbox_events WHERE subjects IS NOT NULL RETURNING app_no, type, subjects, at)
-          INSERT INTO outbox_events (app_no, type, subject, at) SELECT app_no, type, unnest(subjects), at FROM runs;
+        INSERT INTO outbox_events (app_no, type, subject, at) SELECT app_no, 20, unnest(subjects), at FROM outbox_runs;
+        DROP TABLE outbox_runs;
         WITH runs AS (DELETE FROM events WHERE subjects IS NOT NULL RETURNING app_no, seq - 2 * cardinality(subjects) AS before, subjects, at)
           INSERT INTO events (app_no, seq, id, type, subject, at)
           SELECT r.app_no, r.before + k, (1::bigint << 62) | (r.before + k), CASE WHEN k % 2 = 1 THEN 21 ELSE 22 END, r.subjects[(k + 1) / 2], r.at
           FROM runs r CROSS JOIN LATERAL generate_series(1, 2 * cardinality(r.subjects)) AS k;
-        ALTER TABLE outbox_events DROP COLUMN subjects;
         ALTER TABLE events DROP COLUMN subjects;
         """;
 

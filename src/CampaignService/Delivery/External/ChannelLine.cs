@@ -143,7 +143,12 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
         lock (_lock)
         {
             if (_brokenBy is not null) return;
-            if (_isBroken && !isBroken) Forget();
+            if (_isBroken && !isBroken)
+            {
+                Forget();
+                // Whom it called gone before was another matter.
+                _gone.Clear();
+            }
             _isBroken = isBroken;
         }
     }

@@ -13,7 +13,7 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate batch, ExternalWorks works, bool isProbe, CancellationToken stop, CancellationToken abandon) : IDisposable
 {
-    /// <summary>By how many people the intent is moved on: so many may be uncertain after a crash. Half a chunk, so that it takes two writes and one at the end.</summary>
+    /// <summary>By how many people the intent is moved on: so many, and those whose calls are under way, may be uncertain after a crash. Half a chunk, so that it takes two writes and one at the end.</summary>
     private const int Window = ChunkPlanner.ExternalChunkSize / 2;
 
     /// <summary>Results that are not written at once, but with the next that has to be.</summary>
@@ -146,7 +146,11 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             var (reason, detail) = target.Person.IsGone ? ("address_gone", null)
                 : template.MissingFor(target.Person.Vars) is { } missing ? (InAppMessages.MissingVariable, missing)
                 : template.InvalidFor(target.Person.Vars) is { } invalid ? (InAppMessages.InvalidVariable, invalid) : (null, (string?)null);
-            if (reason is not null) _pass.Skip(target, reason, detail);
+            if (reason is not null)
+            {
+                _pass.Skip(target, reason, detail);
+                Interlocked.Decrement(ref _unstarted);
+            }
             else
             {
                 people.Add(target);

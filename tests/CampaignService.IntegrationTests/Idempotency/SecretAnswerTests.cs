@@ -56,6 +56,7 @@ public sealed class SecretAnswerTests(TestService service) : IClassFixture<TestS
     public async Task A_persons_token_goes_with_them_whoever_it_was_asked_for_on_behalf_of()
     {
         var key = NewKey();
+        (await service.Api.PostAsync("/api/users", new { id = "eve" })).ShouldBe(HttpStatusCode.OK);
         var asking = service.Client(("appId", "demo"), ("apiKey", "demo-key"), ("onBehalfOf", "bob"), ("Idempotency-Key", key));
         (await asking.PostAsync("/api/users/eve/tokens", new { })).ShouldBe(HttpStatusCode.Created);
         (await service.Api.DeleteAsync("/api/users/eve")).ShouldBe(HttpStatusCode.OK);

@@ -61,10 +61,11 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
             if (batch.Count == 0) continue;
             var write = FlushAsync(batch, ids, isRetry: false);
             if (await Task.WhenAny(write, Task.Delay(Long, clock)) == write) continue;
-            await slow;
+            // A fault of ours in one is told to those in it; the others go on.
+            await slow.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             (slow, ids) = (write, new NotificationIds());
         }
-        await slow;
+        await slow.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private List<PendingNotification> Gather(ref PendingNotification? carried)

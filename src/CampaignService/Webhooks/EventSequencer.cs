@@ -87,8 +87,8 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
                 id, type, subject, subjects, person, detail, data, at FROM (SELECT * FROM taken ORDER BY id) AS in_order
               RETURNING app_no, seq, type, subjects),
             wanted AS (
-              INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
-              SELECT w.no, e.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks w ON w.app_no = n.app_no AND w.enabled CROSS JOIN LATERAL {EventRow.EachOf("n")} AS e (seq, type)
+              INSERT INTO webhook_deliveries (webhook_no, seq, row_seq, app_no, due_at)
+              SELECT w.no, e.seq, n.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks w ON w.app_no = n.app_no AND w.enabled CROSS JOIN LATERAL {EventRow.EachOf("n")} AS e (seq, type)
               WHERE EXISTS (SELECT 1 FROM unnest($2, $3) AS m (type, pattern) WHERE m.type = e.type AND m.pattern = ANY(w.events)))
             SELECT coalesce(sum(coalesce(2 * cardinality(subjects), 1)), 0)::integer, min(id), id_at(clock_timestamp() - interval '1 minute') FROM taken
             """, connection)

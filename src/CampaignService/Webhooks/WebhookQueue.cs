@@ -66,10 +66,9 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
               FROM unnest($1, $2) AS s (no, n) CROSS JOIN LATERAL (
                 SELECT webhook_no, seq FROM webhook_deliveries WHERE webhook_no = s.no AND {IsDue} ORDER BY due_at LIMIT s.n FOR NO KEY UPDATE SKIP LOCKED) AS p
               WHERE d.webhook_no = p.webhook_no AND d.seq = p.seq
-              RETURNING d.webhook_no, d.app_no, d.seq, d.attempts)
+              RETURNING d.webhook_no, d.app_no, d.seq, d.attempts, coalesce(d.row_seq, d.seq) AS row_seq)
             SELECT c.webhook_no, c.app_no, c.seq, c.attempts, e.id, e.url, e.secret, CASE WHEN e.old_secret_until > clock_timestamp() THEN e.old_secret END, {EventRow.Columns}
-            FROM claimed c JOIN webhooks e ON e.no = c.webhook_no LEFT JOIN LATERAL (
-              SELECT * FROM events WHERE app_no = c.app_no AND seq >= c.seq ORDER BY seq LIMIT 1) AS v ON true
+            FROM claimed c JOIN webhooks e ON e.no = c.webhook_no LEFT JOIN events v ON v.app_no = c.app_no AND v.seq = c.row_seq
             """);
         command.Parameters.Add(new() { Value = shares.Select(s => s.WebhookNo).ToArray() });
         command.Parameters.Add(new() { Value = shares.Select(s => s.AtMost).ToArray() });
@@ -126,11 +125,11 @@ public sealed class WebhookQueue(NpgsqlDataSource source)
         await using var command = new NpgsqlCommand($"""
             WITH locked AS MATERIALIZED (SELECT no FROM webhooks WHERE no = $5 FOR NO KEY UPDATE),
             chosen AS (
-              SELECT e.seq, v.at FROM events v CROSS JOIN LATERAL {EventRow.EachOf("v")} AS e (seq, type)
+              SELECT e.seq, v.seq AS row_seq, v.at FROM events v CROSS JOIN LATERAL {EventRow.EachOf("v")} AS e (seq, type)
               WHERE v.app_no = $1 AND v.at >= $2 AND v.at < $3 AND e.type = ANY($4) ORDER BY v.at, e.seq LIMIT {MaxReplay + 1}),
             queued AS (
-              INSERT INTO webhook_deliveries (webhook_no, seq, app_no, due_at)
-              SELECT l.no, seq, $1, clock_timestamp() FROM locked l CROSS JOIN (SELECT seq FROM chosen ORDER BY at, seq LIMIT {MaxReplay}) AS first
+              INSERT INTO webhook_deliveries (webhook_no, seq, row_seq, app_no, due_at)
+              SELECT l.no, seq, row_seq, $1, clock_timestamp() FROM locked l CROSS JOIN (SELECT seq, row_seq FROM chosen ORDER BY at, seq LIMIT {MaxReplay}) AS first
               ON CONFLICT (webhook_no, seq) DO UPDATE SET attempts = 0, due_at = excluded.due_at, lease_token = NULL, lease_until = NULL
               RETURNING seq)
             SELECT (SELECT count(seq) FROM queued)::integer, (SELECT CASE WHEN count(seq) > {MaxReplay} THEN max(at) END FROM chosen)

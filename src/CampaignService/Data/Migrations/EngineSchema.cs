@@ -247,6 +247,7 @@ internal static class EngineSchema
           WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
         -- Of a run; its seq is that of the last of its events.
         ALTER TABLE events ADD COLUMN subjects bigint[];
+        ALTER TABLE webhook_deliveries ADD COLUMN row_seq bigint; -- of the row of the log that holds the event, where that is another than its own
         """;
 
     public const string DropEventRuns = """
@@ -257,6 +258,7 @@ internal static class EngineSchema
           SELECT r.app_no, r.before + k, (1::bigint << 62) | (r.before + k), CASE WHEN k % 2 = 1 THEN 21 ELSE 22 END, r.subjects[(k + 1) / 2], r.at
           FROM runs r CROSS JOIN LATERAL generate_series(1, 2 * cardinality(r.subjects)) AS k;
         ALTER TABLE events DROP COLUMN subjects;
+        ALTER TABLE webhook_deliveries DROP COLUMN row_seq;
         """;
 
     public const string External = """

@@ -133,7 +133,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
         {
             ThreadPool.UnsafeQueueUserWorkItem(static told =>
             {
-                foreach (var one in told.Batch.Skip(told.First).Take(ToldTogether)) one.Tell();
+                for (var i = told.First; i < Math.Min(told.First + ToldTogether, told.Batch.Count); i++) told.Batch[i].Tell();
             }, (Batch: batch, First: first), preferLocal: false);
         }
     }

@@ -34,7 +34,7 @@ public sealed record EventRow(long Seq, long Number, EventType Type, long? Subje
         """;
 
     /// <summary>The event with this place.</summary>
-    /// <param name="reader">Stands on the first row of the log whose place is not before it.</param>
+    /// <param name="reader">Stands on the row of the log that the delivery names, or on none.</param>
     /// <param name="at">Where the row's <see cref="Columns"/> begin.</param>
     /// <param name="seq">The place.</param>
     /// <returns>Null when the row does not hold it: it is kept no longer.</returns>

@@ -7,6 +7,7 @@ namespace CampaignService.Users;
 /// <summary>
 /// Keeps when people were last seen. Each call costs a look into memory; for one person it is written at most every 20 s by one process, and
 /// for all of them together. Only for those who have a profile. Die before it is written, and somebody seems away who is not, for 20 s.
+/// What could not be written is kept and written with the next that is.
 /// </summary>
 public sealed class UserPresence(NpgsqlDataSource source, TimeProvider clock, ILogger<UserPresence> log) : BackgroundService
 {
@@ -17,7 +18,7 @@ public sealed class UserPresence(NpgsqlDataSource source, TimeProvider clock, IL
 
     private readonly ConcurrentDictionary<Person, long> _seen = new();
     private readonly ConcurrentDictionary<Person, byte> _unwritten = new();
-    private readonly SemaphoreSlim _work = new(0, 1);
+    private readonly SemaphoreSlim _work = new(0, 1), _writing = new(1, 1);
 
     /// <summary>The person's feed is being looked at. Whoever keeps a stream open calls this every 20 s or so.</summary>
     public void Seen(int appNo, string userId)
@@ -28,30 +29,29 @@ public sealed class UserPresence(NpgsqlDataSource source, TimeProvider clock, IL
         if (_unwritten.TryAdd(person, 0) && _work.CurrentCount == 0) Signal();
     }
 
-    /// <summary>Writes what was not written yet.</summary>
+    /// <summary>Writes what was not written yet. Whoever comes while another writes waits for that: what was seen before this call is written after it.</summary>
     public async Task FlushAsync(CancellationToken ct)
     {
-        foreach (var (person, at) in _seen)
+        await _writing.WaitAsync(ct);
+        try
         {
-            if (clock.GetElapsedTime(at) > WriteEvery) _seen.TryRemove(new(person, at));
+            foreach (var (person, at) in _seen)
+            {
+                if (clock.GetElapsedTime(at) > WriteEvery) _seen.TryRemove(new(person, at));
+            }
+            var people = _unwritten.Keys.ToArray();
+            if (people.Length > 0) await WriteAsync(people, ct);
         }
-        var people = _unwritten.Keys.ToArray();
-        if (people.Length == 0) return;
-        foreach (var person in people) _unwritten.TryRemove(person, out _);
-        // users' key. A row that somebody else has in hand is passed over: nobody is to wait for this.
-        await using var command = source.CreateCommand("""
-            UPDATE users SET last_seen_at = clock_timestamp() WHERE (app_no, id) IN (
-              SELECT u.app_no, u.id FROM unnest($1, $2) AS seen (app_no, id) JOIN users u ON u.app_no = seen.app_no AND u.id = seen.id
-              FOR NO KEY UPDATE OF u SKIP LOCKED)
-            """);
-        command.Parameters.Add(new() { Value = people.Select(p => p.AppNo).ToArray() });
-        command.Parameters.Add(new() { Value = people.Select(p => p.UserId).ToArray() });
-        await command.ExecuteNonQueryAsync(ct);
+        finally
+        {
+            _writing.Release();
+        }
     }
 
     public override void Dispose()
     {
         _work.Dispose();
+        _writing.Dispose();
         base.Dispose();
     }
 
@@ -59,6 +59,7 @@ public sealed class UserPresence(NpgsqlDataSource source, TimeProvider clock, IL
     {
         while (!stoppingToken.IsCancellationRequested)
         {
+            var pause = BetweenWrites;
             try
             {
                 await _work.WaitAsync(stoppingToken);
@@ -70,9 +71,35 @@ public sealed class UserPresence(NpgsqlDataSource source, TimeProvider clock, IL
             }
             catch (Exception e)
             {
-                if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "Who was last seen when could not be written; it is written with the next call of each");
+                if (!DatabaseHealth.IsConnectionLoss(e)) log.LogError(e, "Who was last seen when could not be written; it is tried again in {Seconds} s", WriteEvery.TotalSeconds);
+                pause = WriteEvery;
             }
-            await Task.Delay(BetweenWrites, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(pause, clock, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task WriteAsync(Person[] people, CancellationToken ct)
+    {
+        // Taken out before: who is seen from here on is to be written once more.
+        foreach (var person in people) _unwritten.TryRemove(person, out _);
+        try
+        {
+            // users' key. A row that somebody else has in hand is passed over: nobody is to wait for this.
+            await using var command = source.CreateCommand("""
+                UPDATE users SET last_seen_at = clock_timestamp() WHERE (app_no, id) IN (
+                  SELECT u.app_no, u.id FROM unnest($1, $2) AS seen (app_no, id) JOIN users u ON u.app_no = seen.app_no AND u.id = seen.id
+                  FOR NO KEY UPDATE OF u SKIP LOCKED)
+                """);
+            command.Parameters.Add(new() { Value = people.Select(p => p.AppNo).ToArray() });
+            command.Parameters.Add(new() { Value = people.Select(p => p.UserId).ToArray() });
+            await command.ExecuteNonQueryAsync(ct);
+        }
+        catch
+        {
+            // Also when a request was broken off that happened to write for all.
+            foreach (var person in people) _unwritten.TryAdd(person, 0);
+            Signal();
+            throw;
         }
     }
 

@@ -3,6 +3,7 @@ using System.Text.Json;
 using CampaignService.IntegrationTests.Support;
 using CampaignService.Users;
 using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 
 namespace CampaignService.IntegrationTests.Users;
 
@@ -138,6 +139,32 @@ public sealed class UserTests(TestService service) : IClassFixture<TestService>
 
         await service.ScalarAsync<string>("UPDATE users SET last_seen_at = clock_timestamp() - interval '61 seconds' WHERE id = 'present' RETURNING id");
         Assert.Empty(await IdsAsync(Api, "status=online"));
+    }
+
+    [Fact]
+    public async Task Who_asks_while_another_writes_who_is_present_waits_for_that_and_whoever_gives_up_loses_nobody()
+    {
+        await Api.PostAsync("/api/users", new { users = new[] { new { id = "early" }, new { id = "late" } } });
+        var app = await service.ScalarAsync<int>("SELECT no FROM apps WHERE id = 'demo'");
+        await using var connection = await service.Db.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        await using (var hold = new NpgsqlCommand("LOCK TABLE users IN EXCLUSIVE MODE", connection)) await hold.ExecuteNonQueryAsync();
+        // One whose loop does not run: who writes is who asks.
+        using var presence = ActivatorUtilities.CreateInstance<UserPresence>(service.Services);
+        presence.Seen(app, "early");
+        using var patience = new CancellationTokenSource();
+        var writing = presence.FlushAsync(patience.Token);
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE pg_blocking_pids(pid) @> ARRAY[$1]", connection.ProcessID) == 1);
+        var waiting = presence.FlushAsync(CancellationToken.None);
+        presence.Seen(app, "late");
+        Assert.False(waiting.IsCompleted);
+
+        await patience.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => writing);
+        await transaction.RollbackAsync();
+        await waiting;
+        Assert.Equal(2, await service.ScalarAsync<long>("SELECT count(*) FROM users WHERE id IN ('early', 'late') AND last_seen_at IS NOT NULL"));
+        await service.ExecuteAsync("DELETE FROM users WHERE id IN ('early', 'late')");
     }
 
     [Fact]

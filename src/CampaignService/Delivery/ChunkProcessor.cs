@@ -11,7 +11,7 @@ namespace CampaignService.Delivery;
 /// the lease's fence. Die before its commit: nothing happened, the lease runs out, another worker does it all. Die after: it is done.
 /// An unknown outcome of the commit is never repeated from memory; the chunk's row tells.
 /// </summary>
-public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, BatchSources sources, FeedSignal feed)
+public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, ChunkQueue queue, BatchSources sources, FeedSignal feed)
 {
     /// <param name="chunk">The chunk, leased to the caller.</param>
     /// <param name="claimNext">Whether to claim another one in the same commit.</param>
@@ -37,7 +37,7 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
         }
     }
 
-    private static async Task<ChunkResult> ProcessAsync(NpgsqlConnection connection, ChunkClaim chunk, FeedSource content, bool claimNext, CancellationToken ct)
+    private async Task<ChunkResult> ProcessAsync(NpgsqlConnection connection, ChunkClaim chunk, FeedSource content, bool claimNext, CancellationToken ct)
     {
         await using var transaction = await connection.BeginTransactionAsync(ct);
         using var messages = new InAppMessages(chunk.AppNo, chunk.ChannelNo, chunk.BatchId, content.Channels[chunk.ChannelNo]);
@@ -54,7 +54,7 @@ public sealed class ChunkProcessor([FromKeyedServices(DeliveryPool.Key)] NpgsqlD
         {
             ResultWriter.AddCommands(results, chunk, messages, servedAtLast);
             var token = Guid.Empty;
-            if (claimNext) results.BatchCommands.Add(ChunkQueue.ClaimCommand(chunk.AppNo, out token));
+            if (claimNext) results.BatchCommands.Add(queue.ClaimCommand(chunk.AppNo, out token));
             ChunkClaim? next = null;
             await using (var reader = await results.ExecuteReaderAsync(ct))
             {

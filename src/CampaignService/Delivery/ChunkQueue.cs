@@ -46,7 +46,7 @@ public sealed class ChunkQueue([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
     /// <summary>Direct before bulk, but for every fourth claim: whoever floods the direct lane must not bring all bulk to a stop.</summary>
     private static readonly short[] DirectFirst = Twice(Lanes.InOrder), BulkFirst = Twice(Lanes.InOrder.Reverse());
 
-    private static uint _claims;
+    private uint _claims;
 
     /// <param name="lastApp">The app this worker served last, so that apps take turns.</param>
     public async Task<ChunkClaim?> ClaimAsync(int lastApp, CancellationToken ct)
@@ -86,7 +86,7 @@ public sealed class ChunkQueue([FromKeyedServices(DeliveryPool.Key)] NpgsqlDataS
     }
 
     /// <summary>The claim as part of a caller's pipeline; read its result with <see cref="ReadClaimAsync"/>.</summary>
-    public static NpgsqlBatchCommand ClaimCommand(int lastApp, out Guid token)
+    public NpgsqlBatchCommand ClaimCommand(int lastApp, out Guid token)
     {
         token = Guid.NewGuid();
         int[] after = [.. Lanes.InOrder.SelectMany(_ => new[] { lastApp, -1 })];

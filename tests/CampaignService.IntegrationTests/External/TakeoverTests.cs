@@ -109,6 +109,8 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         try
         {
             await WrittenAsync(id, delivered: 30);
+            // As many as may be under way are.
+            await Eventually.HoldsAsync(() => Task.FromResult(_sink.Calls.Count >= 38));
             var answered = await Api.DoAsync(id, verb);
             Assert.Equal(verb == "pause" ? "paused" : "stopped", Text(answered, "status"));
             var begun = _sink.Calls.Count;

@@ -24,6 +24,7 @@ public sealed class ExternalWorker : BackgroundService
     private readonly ConcurrentDictionary<int, Task> _probes = new();
     private readonly HashSet<int> _unusable = [];
     private readonly CancellationTokenSource _stopping = new(), _abandon = new();
+    private readonly SemaphoreSlim _readingControl = new(1);
     private readonly NpgsqlDataSource _source;
     private readonly IServiceScopeFactory _scopes;
     private readonly BatchSources _sources;
@@ -54,6 +55,7 @@ public sealed class ExternalWorker : BackgroundService
         foreach (var batch in _batches.Values) batch.Dispose();
         _stopping.Dispose();
         _abandon.Dispose();
+        _readingControl.Dispose();
     }
 
     public override async Task StopAsync(CancellationToken cancellationToken)
@@ -248,6 +250,20 @@ public sealed class ExternalWorker : BackgroundService
 
     /// <summary>What verbs have changed: batches that are paused or stopped, limits, channels; and what other processes found to be down.</summary>
     internal async Task ReadControlAsync(CancellationToken stop)
+    {
+        // One after the other: nobody is to learn something older after something newer.
+        await _readingControl.WaitAsync(stop);
+        try
+        {
+            await ReadControlAloneAsync(stop);
+        }
+        finally
+        {
+            _readingControl.Release();
+        }
+    }
+
+    private async Task ReadControlAloneAsync(CancellationToken stop)
     {
         var busy = _lines.Values.SelectMany(l => l.Runs.Keys).Select(r => r.Batch.Id).ToHashSet();
         // Not disposed of: somebody may just be about to take it up.

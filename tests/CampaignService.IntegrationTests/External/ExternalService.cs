@@ -7,10 +7,10 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace CampaignService.IntegrationTests.External;
 
-/// <summary>A service that may call servers on loopback, and tries again soon.</summary>
+/// <summary>A service that may call servers on loopback. What failed is not tried again until a test lets the time pass (<see cref="ExternalSending.PassTimeAsync"/>).</summary>
 public class ExternalService : TestService
 {
-    protected override Dictionary<string, string> Settings => new() { ["Channels:AllowPrivateNetworks"] = "true", ["Channels:FirstRetry"] = "00:00:00.100" };
+    protected override Dictionary<string, string> Settings => new() { ["Channels:AllowPrivateNetworks"] = "true", ["Channels:FirstRetry"] = "00:01:00" };
 
     public ExternalWorker Worker => Services.GetRequiredService<ExternalWorker>();
 }

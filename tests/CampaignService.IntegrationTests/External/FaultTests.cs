@@ -26,21 +26,25 @@ public sealed class FaultTests(ExternalService service) : IClassFixture<External
     public async Task Told_to_wait_it_waits_as_long_as_it_was_told_and_that_is_no_attempt()
     {
         var since = DateTimeOffset.MaxValue;
-        var early = 0;
-        _sink.Answer = (_, http) =>
+        var (begun, early) = (0, 0);
+        var allBegun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _sink.Answer = async (_, http) =>
         {
-            lock (_sink)
+            var call = Interlocked.Increment(ref begun);
+            if (call > 5)
             {
-                var now = TimeProvider.System.GetUtcNow();
-                if (_sink.Calls.Count <= 5)
+                lock (_sink)
                 {
-                    since = now;
-                    http.Response.StatusCode = 429;
-                    http.Response.Headers.RetryAfter = "1";
+                    if (TimeProvider.System.GetUtcNow() - since < TimeSpan.FromSeconds(0.95)) early++;
                 }
-                else if (now - since < TimeSpan.FromSeconds(0.95)) early++;
+                return;
             }
-            return Task.CompletedTask;
+            // None is answered before all are there: whoever hears that it is to wait begins no more.
+            if (call == 5) allBegun.SetResult();
+            await allBegun.Task.WaitAsync(TimeSpan.FromMinutes(1));
+            lock (_sink) since = TimeProvider.System.GetUtcNow();
+            http.Response.StatusCode = 429;
+            http.Response.Headers.RetryAfter = "1";
         };
         var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 5 });
         var id = await Api.SendToAsync(template, 40);
@@ -194,7 +198,10 @@ public sealed class FaultTests(ExternalService service) : IClassFixture<External
     [Fact]
     public async Task While_nobody_is_there_the_campaign_is_paused_and_it_goes_on_by_itself()
     {
-        var port = FreePort();
+        // Bound and not listening: it refuses calls, and nobody else gets the port meanwhile.
+        using var taken = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        taken.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var port = ((IPEndPoint)taken.LocalEndPoint!).Port;
         var (template, channel) = await Api.NewWebhookAsync($"http://127.0.0.1:{port}/messages");
         var id = await Api.SendToAsync(template, 1_200);
         await service.DeliverAsync();
@@ -210,6 +217,7 @@ public sealed class FaultTests(ExternalService service) : IClassFixture<External
         Assert.Equal(("paused", "provider_down"), (await Api.StatusAsync(id), await Api.ReasonAsync(id)));
         Assert.Equal(1_200, (await Api.CountsAsync(id))["pending"]);
 
+        taken.Dispose();
         await using var sink = await Sink.StartAsync(port);
         await service.PassTimeAsync();
         await service.DeliverAsync();
@@ -269,13 +277,6 @@ public sealed class FaultTests(ExternalService service) : IClassFixture<External
         var gone = new TaskCompletionSource();
         await using var aborted = http.RequestAborted.Register(gone.SetResult);
         await gone.Task;
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private static string Text(JsonElement of, string member) => of.GetProperty(member).GetString()!;

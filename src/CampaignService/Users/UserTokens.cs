@@ -34,6 +34,8 @@ public sealed class UserTokens(byte[] secret, NpgsqlDataSource source, TimeProvi
     {
         var now = clock.GetUtcNow();
         var (issued, expires) = (now.ToUnixTimeMilliseconds(), (now + life).ToUnixTimeMilliseconds());
+        // Made after the erasure it counts as such, though the clock that was looked at for that may be a little ahead of this one.
+        if (_cuts.TryGetValue(KeyOf(holder.Person), out var cut)) issued = Math.Max(issued, cut.ToUnixTimeMilliseconds() + 1);
         var (app, user) = (Encoding.UTF8.GetBytes(holder.AppId), Encoding.UTF8.GetBytes(holder.Person.UserId));
         var body = new byte[HeadLength + app.Length + user.Length];
         BinaryPrimitives.WriteInt32BigEndian(body, holder.Person.AppNo);
@@ -66,16 +68,18 @@ public sealed class UserTokens(byte[] secret, NpgsqlDataSource source, TimeProvi
     /// <summary>Tokens made for this person until now are useless: at once here, within 5 s on every other process.</summary>
     public async Task CutAsync(Person person, CancellationToken ct)
     {
+        // The later of both clocks: ours may be a little ahead, and has stamped the tokens made here; others' follow the database's.
         // token_cuts' key, and its index on not_before: what no living token can be older than is forgotten.
         await using var command = source.CreateCommand("""
             WITH old AS (
               DELETE FROM token_cuts WHERE not_before < clock_timestamp() - make_interval(secs => $3) - interval '1 hour' AND (app_no, user_hash) <> ($1, $2))
-            INSERT INTO token_cuts (app_no, user_hash, not_before) VALUES ($1, $2, clock_timestamp())
+            INSERT INTO token_cuts (app_no, user_hash, not_before) VALUES ($1, $2, greatest(clock_timestamp(), $4))
             ON CONFLICT (app_no, user_hash) DO UPDATE SET not_before = excluded.not_before RETURNING not_before
             """);
         command.Parameters.Add(new() { Value = person.AppNo });
         command.Parameters.Add(new() { Value = HashOf(person) });
         command.Parameters.Add(new() { Value = (double)MaxSeconds });
+        command.Parameters.Add(new() { Value = clock.GetUtcNow() });
         _cuts[KeyOf(person)] = new DateTimeOffset((DateTime)(await command.ExecuteScalarAsync(ct))!);
     }
 

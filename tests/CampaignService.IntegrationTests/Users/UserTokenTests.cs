@@ -101,10 +101,32 @@ public sealed class UserTokenTests(TestService service) : IClassFixture<TestServ
         Assert.NotNull(await elsewhere.ReadAsync(untouched, CancellationToken.None));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(-1)]
+    public async Task Erasing_a_person_takes_the_tokens_made_before_and_none_made_after_whichever_clock_is_ahead(int seconds)
+    {
+        await using var source = NpgsqlDataSource.Create(service.ConnectionString);
+        var secret = await service.ScalarAsync<byte[]>("SELECT value FROM secrets WHERE name = 'user tokens'");
+        using var tokens = new UserTokens(secret, source, new WrongClock(TimeSpan.FromSeconds(seconds)));
+        var holder = new TokenHolder(new Person(1, $"between {seconds}"), "demo");
+        var before = tokens.Issue(holder, TimeSpan.FromHours(1)).Token;
+        await tokens.CutAsync(holder.Person, CancellationToken.None);
+        var after = tokens.Issue(holder, TimeSpan.FromHours(1)).Token;
+        Assert.Null(await tokens.ReadAsync(before, CancellationToken.None));
+        Assert.Equal(holder, await tokens.ReadAsync(after, CancellationToken.None));
+    }
+
     private async Task<string> TokenAsync(string userId) =>
         (await service.Api.PostAsync($"/api/users/{Uri.EscapeDataString(userId)}/tokens")).ShouldBe(HttpStatusCode.Created).Data.GetProperty("token").GetString()!;
 
     private Api Bearer(string token, params (string Name, string Value)[] others) => service.Client([("Authorization", $"Bearer {token}"), .. others]);
+
+    /// <summary>A clock that is ahead of the database's.</summary>
+    private sealed class WrongClock(TimeSpan ahead) : TimeProvider
+    {
+        public override DateTimeOffset GetUtcNow() => System.GetUtcNow() + ahead;
+    }
 
     /// <summary>A clock whose counter can be put ahead.</summary>
     private sealed class LaterClock : TimeProvider

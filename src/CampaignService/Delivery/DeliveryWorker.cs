@@ -11,11 +11,11 @@ public sealed class DeliveryWorker(
     WorkSignal signal, IOptions<WorkerSettings> settings, TimeProvider clock, ILogger<DeliveryWorker> log)
     : BackgroundService
 {
+    /// <summary>What a chunk gets to come to its end when the service is asked to stop; the host waits 10 s.</summary>
+    internal static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
+
     /// <summary>How long work of which no notice came can wait for an idle worker, and how soon a failed turn is tried again.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
-
-    /// <summary>What a chunk gets to come to its end when the service is asked to stop; the host waits 10 s.</summary>
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
 
     private static readonly Task Never = new TaskCompletionSource().Task;
 

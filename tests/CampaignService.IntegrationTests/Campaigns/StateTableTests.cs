@@ -112,7 +112,7 @@ public sealed class StateTableTests(TestService service) : IClassFixture<TestSer
                 "retry-failed" => "stopped",
                 _ => "draft",
             });
-            var (first, second) = (DoAsync(id, one), DoAsync(id, other));
+            var (first, second) = (InsistAsync(id, one), InsistAsync(id, other));
             var answers = new[] { await first, await second };
             var status = (await Api.CampaignAsync(id)).GetProperty("status").GetString();
             foreach (var loser in answers.Where(a => (int)a.Status >= 300)) loser.ShouldRefuse(HttpStatusCode.Conflict, "ERR_INVALID_STATE");
@@ -134,6 +134,15 @@ public sealed class StateTableTests(TestService service) : IClassFixture<TestSer
             ? ["completed", "failed", "partially_failed", "stopped"]
             : Allowed.Keys.Where(k => k.Verb == verb).Select(k => k.State.Split(' ')[0]).Distinct().Order().ToArray();
         Assert.Equal(expected, allowed.Select(s => s.Split(' ')[0]).Order());
+    }
+
+    /// <summary>Told that another request is just at work on it, it asks again, as it is told to: on a busy machine that may last for longer than a request waits.</summary>
+    private async Task<Answer> InsistAsync(string id, string verb)
+    {
+        Answer answer;
+        do answer = await DoAsync(id, verb);
+        while (answer.Status == HttpStatusCode.Conflict && answer.Code == "ERR_CONFLICT");
+        return answer;
     }
 
     private async Task<Answer> DoAsync(string id, string verb) => verb switch

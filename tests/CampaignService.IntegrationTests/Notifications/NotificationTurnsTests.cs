@@ -19,7 +19,7 @@ public sealed class NotificationTurnsTests(TestService service) : IClassFixture<
         }
         var keyed = service.Client(("appId", "demo"), ("apiKey", "demo-key"), ("Idempotency-Key", "locked"));
         var waiting = keyed.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { "ann" } });
-        await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0);
+        await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE pg_blocking_pids(pid) @> ARRAY[$1]", other.ProcessID) > 0);
 
         (await service.Api.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { "bob" } })).ShouldBe(HttpStatusCode.OK);
         Assert.False(waiting.IsCompleted);

@@ -11,6 +11,8 @@ public sealed class Browser : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
+        // On a busy machine a page may take longer than the five seconds that it has by itself.
+        Assertions.SetDefaultExpectTimeout(30_000);
         var program = Chromium.Find();
         _playwright = await Playwright.CreateAsync();
         _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = program, Headless = true, Args = Chromium.Flags });

@@ -22,7 +22,7 @@ public sealed class ExternalKillTests(ExternalService service) : IClassFixture<E
         }
         using (var last = await StartAsync())
         {
-            await Eventually.HoldsAsync(async () => await service.Api.StatusAsync(id) == "completed");
+            await Eventually.HoldsAsync(async () => await service.Api.StatusAsync(id) == "completed", TimeSpan.FromMinutes(3));
             await last.StopAsync();
         }
         Assert.Equal(Recipients, (await service.Api.CountsAsync(id))["delivered"]);

@@ -8,9 +8,11 @@ public static class Eventually
 {
     private const int AtOnce = 10;
 
-    public static async Task HoldsAsync(Func<Task<bool>> condition)
+    /// <param name="condition">What is waited for.</param>
+    /// <param name="patience">How long; a minute, if nothing is said.</param>
+    public static async Task HoldsAsync(Func<Task<bool>> condition, TimeSpan? patience = null)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        using var limit = new CancellationTokenSource(patience ?? TimeSpan.FromMinutes(1));
         using var beat = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
         for (var asked = 1; !await condition(); asked++)
         {

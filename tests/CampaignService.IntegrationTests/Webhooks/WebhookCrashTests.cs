@@ -63,7 +63,7 @@ public sealed class WebhookCrashTests
         }
         using (var service = await ServiceProcess.StartAsync(connectionString, settings))
         {
-            await Eventually.HoldsAsync(async () => await ScalarAsync(db, "SELECT (SELECT count(*) FROM outbox_events) + (SELECT count(*) FROM outbox_runs) + (SELECT count(*) FROM webhook_deliveries)") == 0);
+            await Eventually.HoldsAsync(async () => await ScalarAsync(db, "SELECT (SELECT count(*) FROM outbox_events) + (SELECT count(*) FROM outbox_runs) + (SELECT count(*) FROM webhook_deliveries)") == 0, TimeSpan.FromMinutes(3));
         }
         var came = receiver.Received.GroupBy(r => r.Json.GetProperty("data").GetProperty("id").GetString()!).ToDictionary(g => g.Key, g => g.Select(r => r.Id).Distinct().Count());
         Assert.Equal(made.Order(StringComparer.Ordinal), came.Keys.Order(StringComparer.Ordinal));

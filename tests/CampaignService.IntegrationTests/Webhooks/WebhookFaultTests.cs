@@ -174,7 +174,7 @@ public sealed class WebhookFaultTests(WebhookService service) : IClassFixture<We
         Assert.Equal(JsonValueKind.Null, (await GetAsync(api, webhook)).GetProperty("failingSince").ValueKind);
         for (var again = 0; again < 7; again++)
         {
-            await service.MakeDueAsync();
+            await service.MakeDueAsync(webhook);
             await service.DispatchAsync();
         }
         Assert.Equal(8, (await api.AttemptsAsync(webhook.Id())).Length);

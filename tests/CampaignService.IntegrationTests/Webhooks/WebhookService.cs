@@ -27,8 +27,9 @@ public static class Webhooking
         if (await service.SequenceAsync() > 0) await service.DispatchAsync();
     }
 
-    /// <summary>Lets the time come for which what failed waits.</summary>
-    public static Task MakeDueAsync(this TestService service) => service.ExecuteAsync("UPDATE webhook_deliveries SET due_at = clock_timestamp()");
+    /// <summary>Lets the time come for which what failed of this webhook waits; others are those of other tests, which nobody answers any more.</summary>
+    public static Task MakeDueAsync(this TestService service, JsonElement webhook) =>
+        service.ExecuteAsync("UPDATE webhook_deliveries SET due_at = clock_timestamp() WHERE webhook_no = (SELECT no FROM webhooks WHERE id = $1)", webhook.Id());
 
     public static async Task<JsonElement> NewWebhookAsync(this Api api, string url, params string[] events) =>
         (await api.PostAsync("/api/webhooks", new { url, events })).ShouldBe(HttpStatusCode.Created).Data;

@@ -9,11 +9,14 @@ using CampaignService.Users;
 using FluentValidation;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Authorization.Policy;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.Formatters;
 using Microsoft.AspNetCore.Mvc.ModelBinding;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Configuration.Memory;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Npgsql;
 
 namespace CampaignService.Hosting;
@@ -21,9 +24,14 @@ namespace CampaignService.Hosting;
 /// <summary>What every module stands on: database, clock, errors, authentication, JSON, health.</summary>
 public static class Platform
 {
+    /// <summary>Where the service listens unless it is told otherwise, by <c>ASPNETCORE_URLS</c> or another of the framework's settings.</summary>
+    public const string DefaultAddress = "http://localhost:5080";
+
     public static void AddPlatform(this WebApplicationBuilder builder, string connectionString)
     {
         var services = builder.Services;
+        // First, and so the last to be looked at.
+        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [new(WebHostDefaults.ServerUrlsKey, DefaultAddress)] });
         builder.WebHost.AddServer();
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
@@ -50,6 +58,7 @@ public static class Platform
             .AddScheme<AuthenticationSchemeOptions, UserTokenAuthentication>(UserTokenAuthentication.SchemeName, null)
             .AddScheme<AuthenticationSchemeOptions, OperatorAuthentication>(OperatorAuthentication.SchemeName, null);
         services.AddAuthorization();
+        services.Replace(ServiceDescriptor.Scoped<IAuthenticationService, KnownCallers>()).Replace(ServiceDescriptor.Singleton<IPolicyEvaluator, KnownScopes>());
         services.AddSingleton<IAuthorizationHandler, ScopeCheck>();
         services.AddSingleton<KnownKeys>().AddScoped<CurrentApp>().AddScoped<Bootstrap>();
 

@@ -17,13 +17,13 @@ public sealed class ApiKeyAuthentication(
     /// <summary>Names the only user for whom the caller may speak, who shows a token of that user's.</summary>
     public const string UserClaim = "user_id";
 
-    protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
+    protected override Task<AuthenticateResult> HandleAuthenticateAsync() => AuthenticateAsync(Context, keys).AsTask();
+
+    public static async ValueTask<AuthenticateResult> AuthenticateAsync(HttpContext http, KnownKeys keys)
     {
-        string? appId = Request.Headers["appId"], key = Request.Headers["apiKey"];
+        string? appId = http.Request.Headers["appId"], key = http.Request.Headers["apiKey"];
         if (string.IsNullOrEmpty(appId) || string.IsNullOrEmpty(key) || appId.Contains('\0', StringComparison.Ordinal)) return AuthenticateResult.NoResult();
-        return await keys.FindAsync(appId, key, Context.RequestAborted) is { } holder
-            ? AuthenticateResult.Success(new AuthenticationTicket(holder, SchemeName))
-            : AuthenticateResult.Fail("unknown");
+        return await keys.FindAsync(appId, key, http.RequestAborted) is { } known ? known.Entrance : AuthenticateResult.Fail("unknown");
     }
 
     public static ClaimsPrincipal HolderOf(App app, ApiKey key)

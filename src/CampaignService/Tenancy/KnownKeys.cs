@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Security.Claims;
 using System.Security.Cryptography;
 using CampaignService.Data;
+using Microsoft.AspNetCore.Authentication;
 using Microsoft.EntityFrameworkCore;
 
 namespace CampaignService.Tenancy;
@@ -24,7 +25,11 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
 
     /// <param name="Hash">The key's.</param>
     /// <param name="Holder">Who shows it, made once and shared by all requests.</param>
-    public sealed record Known(byte[] Hash, ClaimsPrincipal Holder);
+    public sealed record Known(byte[] Hash, ClaimsPrincipal Holder)
+    {
+        /// <summary>What the framework is told of them.</summary>
+        public AuthenticateResult Entrance { get; } = AuthenticateResult.Success(new AuthenticationTicket(Holder, ApiKeyAuthentication.SchemeName));
+    }
 
     /// <returns>Null when there is no such app.</returns>
     public async ValueTask<Entry?> OfAsync(string appId, CancellationToken ct)
@@ -65,7 +70,7 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
     }
 
     /// <returns>Who shows the key, or null when the app has no such key.</returns>
-    public async ValueTask<ClaimsPrincipal?> FindAsync(string appId, string key, CancellationToken ct)
+    public async ValueTask<Known?> FindAsync(string appId, string key, CancellationToken ct)
     {
         var app = await OfAsync(appId, ct);
         var hash = ApiKey.HashOf(key);
@@ -75,7 +80,7 @@ public sealed class KnownKeys(IServiceScopeFactory scopes, TimeProvider clock)
         {
             if (CryptographicOperations.FixedTimeEquals(candidate.Hash, hash)) match = candidate;
         }
-        return match?.Holder;
+        return match;
     }
 
     /// <summary>This process made or deleted a key: it need not wait.</summary>

@@ -29,19 +29,18 @@ public sealed class AllowScopeAttribute(params string[] scopes) : AuthorizeAttri
     public IReadOnlyList<string> Scopes { get; } = scopes;
 
     public IEnumerable<IAuthorizationRequirement> GetRequirements() => [this];
+
+    /// <summary>Whether the caller's key opens it for this request.</summary>
+    public bool Allows(HttpContext http) => http.User.HasClaim(ApiKeyAuthentication.ScopeClaim, Tenancy.Scopes.Full)
+        || (HttpMethods.IsGet(http.Request.Method) && http.User.HasClaim(ApiKeyAuthentication.ScopeClaim, Tenancy.Scopes.Read))
+        || Scopes.Any(s => http.User.HasClaim(ApiKeyAuthentication.ScopeClaim, s));
 }
 
 public sealed class ScopeCheck(IHttpContextAccessor http) : AuthorizationHandler<AllowScopeAttribute>
 {
     protected override Task HandleRequirementAsync(AuthorizationHandlerContext context, AllowScopeAttribute requirement)
     {
-        var isGet = http.HttpContext is { } h && HttpMethods.IsGet(h.Request.Method);
-        if (context.User.HasClaim(ApiKeyAuthentication.ScopeClaim, Scopes.Full)
-            || (isGet && context.User.HasClaim(ApiKeyAuthentication.ScopeClaim, Scopes.Read))
-            || requirement.Scopes.Any(s => context.User.HasClaim(ApiKeyAuthentication.ScopeClaim, s)))
-        {
-            context.Succeed(requirement);
-        }
+        if (http.HttpContext is { } request && requirement.Allows(request)) context.Succeed(requirement);
         return Task.CompletedTask;
     }
 }

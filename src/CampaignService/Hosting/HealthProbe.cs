@@ -25,7 +25,7 @@ public static class HealthProbe
     /// <summary>The first plain address that the service listens on, seen from inside: a wildcard is loopback.</summary>
     internal static Uri LiveAddress(string? urls)
     {
-        string first = (urls ?? "").Split(';').FirstOrDefault(u => u.StartsWith("http://", StringComparison.OrdinalIgnoreCase)) ?? "http://localhost:5080";
+        string first = (urls ?? "").Split(';').FirstOrDefault(u => u.StartsWith("http://", StringComparison.OrdinalIgnoreCase)) ?? Platform.DefaultAddress;
         BindingAddress bound = BindingAddress.Parse(first);
         string host = bound.Host is "+" or "*" or "0.0.0.0" or "[::]" ? "127.0.0.1" : bound.Host;
         return new Uri($"http://{host}:{bound.Port}{bound.PathBase}/health/live");

@@ -107,6 +107,9 @@ public sealed class Metrics : IDisposable
     private sealed class Family(string name, Instrument instrument)
     {
         private readonly ConcurrentDictionary<string, Series> _series = new();
+
+        /// <summary>The same by their tags as they come, so that to count costs a busy service next to nothing.</summary>
+        private readonly ConcurrentDictionary<string, Series> _byTags = new();
         private readonly string _kind = KindOf(instrument), _help = (instrument.Description ?? "").Replace("\\", "\\\\").Replace("\n", "\\n");
         private readonly bool _replaces = instrument.IsObservable || instrument.GetType().GetGenericTypeDefinition() == typeof(Gauge<>);
 
@@ -114,15 +117,27 @@ public sealed class Metrics : IDisposable
 
         public bool IsObserved => instrument.IsObservable;
 
-        public void Clear() => _series.Clear();
+        public void Clear()
+        {
+            _series.Clear();
+            _byTags.Clear();
+        }
 
         public void Add(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
         {
+            Span<char> raw = stackalloc char[512];
+            var length = WriteRaw(tags, raw);
+            if (length > 0 && _byTags.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(raw[..length], out var known))
+            {
+                known.Add(value, _replaces);
+                return;
+            }
             var labels = LabelsOf(tags);
             if (!_series.TryGetValue(labels, out var series))
             {
                 series = _series.GetOrAdd(_series.Count < MaxSeries ? labels : "overflow=\"true\"", _ => new Series(_kind == "histogram"));
             }
+            if (length > 0 && _byTags.Count < MaxSeries) _byTags[raw[..length].ToString()] = series;
             series.Add(value, _replaces);
         }
 
@@ -130,6 +145,19 @@ public sealed class Metrics : IDisposable
         {
             text.Append("# HELP ").Append(name).Append(' ').Append(_help).Append("\n# TYPE ").Append(name).Append(' ').Append(_kind).Append('\n');
             foreach (var (labels, series) in _series.OrderBy(s => s.Key, StringComparer.Ordinal)) series.Write(text, name, labels);
+        }
+
+        /// <returns>How long it is; 0 when there is no room or nothing to write.</returns>
+        private static int WriteRaw(ReadOnlySpan<KeyValuePair<string, object?>> tags, Span<char> into)
+        {
+            var length = 0;
+            foreach (var (key, value) in tags)
+            {
+                if (!Labels.Contains(key)) continue;
+                if (!into[length..].TryWrite(CultureInfo.InvariantCulture, $"{key}\u001f{value}\u001e", out var written)) return 0;
+                length += written;
+            }
+            return length;
         }
 
         private static string LabelsOf(ReadOnlySpan<KeyValuePair<string, object?>> tags)

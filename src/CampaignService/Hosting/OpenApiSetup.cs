@@ -45,14 +45,14 @@ public static class OpenApiSetup
         if (!app.Configuration.GetValue("Swagger:Enabled", true)) return;
         // 3.1: in 3.0 a member whose type is named elsewhere could have no description of its own.
         app.MapSwagger(setupAction: options => options.OpenApiVersion = OpenApiSpecVersion.OpenApi3_1);
-        app.UseSwaggerUI(options =>
+        app.UseWhen(http => http.Request.Path.StartsWithSegments("/swagger"), pages => pages.UseSwaggerUI(options =>
         {
             options.DocumentTitle = "Campaigns API";
             options.EnablePersistAuthorization();
             options.EnableDeepLinking();
             options.DisplayRequestDuration();
             options.DefaultModelsExpandDepth(0);
-        });
+        }));
     }
 
     /// <summary>The group and the action, such as <c>Campaigns_Create</c>.</summary>

@@ -36,10 +36,9 @@ public static class Observability
         builder.Logging.ClearProviders().AddSerilog(Log.Logger);
     }
 
-    private static bool IsProbe(string route) => route == "/metrics" || route.StartsWith("/health", StringComparison.Ordinal);
-
     /// <summary>
-    /// A line for each request, by the pattern of its route and never by its path, query or body, which hold user ids.
+    /// A line for each request, by the pattern of its route and never by its path, query or body, which hold user ids. What went right where thousands call a second
+    /// (<see cref="LogsFailuresAttribute"/>), and what probes ask every few seconds, would drown the rest: it is there at level Debug.
     /// </summary>
     public static void UseRequestLog(this WebApplication app) => app.Use(async (http, next) =>
     {
@@ -53,11 +52,18 @@ public static class Observability
             // The exception handler takes the endpoint away from a request that it answers, and keeps it here.
             var endpoint = http.GetEndpoint() ?? http.Features.Get<IExceptionHandlerFeature>()?.Endpoint;
             var route = (endpoint as RouteEndpoint)?.RoutePattern.RawText ?? "unmatched";
-            // Probes ask every few seconds; a line for each would drown the rest.
-            var level = http.Response.StatusCode >= 500 ? LogEventLevel.Error : IsProbe(route) ? LogEventLevel.Debug : LogEventLevel.Information;
-            Log.Write(level, "{Method} {Route} {Status} in {Elapsed:0.0} ms for app {AppId}, trace {TraceId}",
-                http.Request.Method, route, http.Response.StatusCode, Stopwatch.GetElapsedTime(start).TotalMilliseconds,
-                http.User.FindFirst(ApiKeyAuthentication.AppIdClaim)?.Value, Problem.TraceIdOf(http));
+            var level = LevelOf(http.Response.StatusCode, route, endpoint);
+            if (Log.IsEnabled(level))
+            {
+                Log.Write(level, "{Method} {Route} {Status} in {Elapsed:0.0} ms for app {AppId}, trace {TraceId}",
+                    http.Request.Method, route, http.Response.StatusCode, Stopwatch.GetElapsedTime(start).TotalMilliseconds,
+                    http.User.FindFirst(ApiKeyAuthentication.AppIdClaim)?.Value, Problem.TraceIdOf(http));
+            }
         }
     });
+
+    private static LogEventLevel LevelOf(int status, string route, Endpoint? endpoint) => status >= 500 ? LogEventLevel.Error
+        : IsProbe(route) || (status < 400 && endpoint?.Metadata.GetMetadata<LogsFailuresAttribute>() is not null) ? LogEventLevel.Debug : LogEventLevel.Information;
+
+    private static bool IsProbe(string route) => route == "/metrics" || route.StartsWith("/health", StringComparison.Ordinal);
 }

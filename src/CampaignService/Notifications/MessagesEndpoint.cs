@@ -16,7 +16,7 @@ public static class MessagesEndpoint
         foreach (var path in (string[])["/api/notifications/messages", "/notifications/messages"])
         {
             routes.MapPost(path, new RequestDelegate(Send)).WithTags("Notifications").WithMetadata(
-                ((Delegate)Send).Method, new AllowScopeAttribute(Scopes.Send), new StoresItsAnswerAttribute(), new AcceptsMetadata(["application/json"], typeof(SendNotification)),
+                ((Delegate)Send).Method, new AllowScopeAttribute(Scopes.Send), new StoresItsAnswerAttribute(), new LogsFailuresAttribute(), new AcceptsMetadata(["application/json"], typeof(SendNotification)),
                 new ProducesResponseTypeMetadata(200, typeof(One<SentNotification>), ["application/json"]), new ProducesResponseTypeMetadata(202, typeof(One<QueuedNotification>), ["application/json"]));
         }
     }

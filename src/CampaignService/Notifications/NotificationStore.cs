@@ -10,22 +10,38 @@ namespace CampaignService.Notifications;
 /// </summary>
 public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] NpgsqlDataSource source, FeedSignal feed, TimeProvider clock)
 {
-    private static readonly string WithoutKeys = $"WITH {Made("unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS n (app_no, id, template_id, template_version, template_slug, tag, duplicates, user_ids, user_vars, channel_nos)")}";
+    private const string Given = "n (app_no, id, template_id, template_version, template_slug, tag, receivers, duplicates, user_ids, user_vars, channel_nos";
 
-    /// <summary>Keys in their order, so that two such statements cannot lock each other out; then the notifications that won their keys or have none.</summary>
-    private static readonly string WithKeys = $"""
+    /// <summary>Where nothing can stand against them: no keys, and ids that were never used. Then the parts need not know of each other.</summary>
+    private static readonly string Unguarded = $"""
+        WITH made AS ({InsertNotifications($"unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS {Given})")}),
+        told AS ({InsertRun("unnest($1, $2) AS n (app_no, id)")})
+        {InsertItems("unnest($12, $13, $14, $15, $16, $17) AS r (app_no, source_id, channel_no, hours, user_id, vars)")}
+        """;
+
+    /// <summary>
+    /// Keys in their order, so that two such statements cannot lock each other out; then the notifications that won their keys or have none. One that is
+    /// there already is from an attempt whose outcome was unknown.
+    /// </summary>
+    private static readonly string Guarded = $"""
         WITH won AS ( -- idempotency_keys' key
           INSERT INTO idempotency_keys AS k (app_no, key, digest, state, status, answer, at)
-          SELECT app_no, key, digest, 3, 200, answer, clock_timestamp() FROM unnest($18, $19, $20, $21) AS u (app_no, key, digest, answer)
+          SELECT app_no, key, digest, 3, 200, answer, clock_timestamp() FROM unnest($19, $20, $21, $22) AS u (app_no, key, digest, answer)
           ORDER BY app_no, key
           ON CONFLICT (app_no, key) DO UPDATE
           SET digest = excluded.digest, state = excluded.state, token = NULL, status = excluded.status, answer = excluded.answer, location = NULL, person = NULL, at = excluded.at
           WHERE {IdempotencyKeys.IsFree}
           RETURNING app_no, key),
-        {Made("""
-            unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $17) AS n (app_no, id, template_id, template_version, template_slug, tag, duplicates, user_ids, user_vars, channel_nos, key)
+        made AS ( -- notifications' key
+          {InsertNotifications($"""
+            unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $18) AS {Given}, key)
             WHERE n.key IS NULL OR EXISTS (SELECT 1 FROM won WHERE won.app_no = n.app_no AND won.key = n.key)
             """)}
+          ON CONFLICT (app_no, id) DO NOTHING
+          RETURNING app_no, id),
+        told AS ({InsertRun("made")})
+        {InsertItems("made JOIN unnest($12, $13, $14, $15, $16, $17) AS r (app_no, source_id, channel_no, hours, user_id, vars) ON r.source_id = made.id")}
+        RETURNING source_id
         """;
 
     /// <param name="batch">At most as many as a block of ids has; no key twice. Each is told what came of it by whoever calls.</param>
@@ -42,12 +58,16 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         foreach (var one in batch) one.Name(ids.Take());
 
         var keyed = batch.Where(n => n.Request is not null).ToArray();
-        await using var commands = new NpgsqlBatch(connection) { BatchCommands = { WriteCommand(batch, keyed), new("SELECT next_id()") } };
+        var isGuarded = isRetry || keyed.Length > 0;
+        await using var commands = new NpgsqlBatch(connection) { BatchCommands = { WriteCommand(batch, keyed, isGuarded), new("SELECT next_id()") } };
         if (keyed.Length > 0) commands.BatchCommands.Add(ReadKeysCommand(keyed));
         await using var reader = await commands.ExecuteReaderAsync();
         var written = new HashSet<long>();
-        while (await reader.ReadAsync()) written.Add(reader.GetInt64(0));
-        await reader.NextResultAsync();
+        if (isGuarded)
+        {
+            while (await reader.ReadAsync()) written.Add(reader.GetInt64(0));
+            await reader.NextResultAsync();
+        }
         if (await reader.ReadAsync()) ids.Renew(reader.GetInt64(0), clock);
         var kept = new Dictionary<int, (byte[] Digest, KeyState State, KeptAnswer? Answer)>();
         if (keyed.Length > 0) await reader.NextResultAsync();
@@ -68,28 +88,25 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         }
         foreach (var one in batch.Where(n => !n.IsSettled))
         {
-            if (written.Contains(one.Id) || (isRetry && one.Request is null)) one.Settle();
+            if (!isGuarded || written.Contains(one.Id) || (isRetry && one.Request is null)) one.Settle();
             else one.Settle(new InvalidOperationException($"Notification {one.Id} was not written, although nothing stands against it."));
         }
     }
 
-    /// <summary>The notifications, an event for all of an app's, and their feed rows. One that is there already is from an attempt whose outcome was unknown.</summary>
-    /// <param name="given">Those to write, as <c>n</c>.</param>
-    private static string Made(string given) => $"""
-        made AS ( -- notifications' key
-          INSERT INTO notifications (app_no, id, mode, status, template_id, template_version, template_slug, tag, receivers, duplicates, user_ids, user_vars, channel_nos, created_at, completed_at)
-          SELECT n.app_no, n.id, 1, 2, n.template_id, n.template_version, n.template_slug, n.tag, cardinality(n.user_ids::text[]), n.duplicates,
-            n.user_ids::text[], n.user_vars::text[], n.channel_nos::int[], clock_timestamp(), clock_timestamp()
-          FROM {given}
-          ON CONFLICT (app_no, id) DO NOTHING
-          RETURNING app_no, id),
-        told AS (
-          INSERT INTO outbox_runs (app_no, subjects) SELECT app_no, array_agg(id ORDER BY id) FROM made GROUP BY app_no)
+    private static string InsertNotifications(string given) => $"""
+        INSERT INTO notifications (app_no, id, mode, status, template_id, template_version, template_slug, tag, receivers, duplicates, user_ids, user_vars, channel_nos, created_at, completed_at)
+        SELECT n.app_no, n.id, 1, 2, n.template_id, n.template_version, n.template_slug, n.tag, n.receivers, n.duplicates, n.user_ids::text[], n.user_vars::text[], n.channel_nos::int[],
+          clock_timestamp(), clock_timestamp()
+        FROM {given}
+        """;
+
+    /// <summary>An event for all of an app's.</summary>
+    private static string InsertRun(string made) => $"INSERT INTO outbox_runs (app_no, subjects) SELECT app_no, array_agg(id ORDER BY id) FROM {made} GROUP BY app_no";
+
+    private static string InsertItems(string given) => $"""
         INSERT INTO feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars)
-        SELECT made.app_no, c.channel_no, next_id(), made.id, CASE WHEN c.hours > 0 THEN clock_timestamp() + make_interval(hours => c.hours) END, r.user_id, r.vars::text[]
-        FROM made JOIN unnest($11, $12, $13) AS r (source_id, user_id, vars) ON r.source_id = made.id
-        JOIN unnest($14, $15, $16) AS c (source_id, channel_no, hours) ON c.source_id = made.id
-        RETURNING source_id
+        SELECT r.app_no, r.channel_no, next_id(), r.source_id, CASE WHEN r.hours > 0 THEN clock_timestamp() + make_interval(hours => r.hours) END, r.user_id, r.vars::text[]
+        FROM {given}
         """;
 
     /// <summary>The key was taken: by this very notification when its first attempt was committed after all, else by another request.</summary>
@@ -108,28 +125,28 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         }
     }
 
-    private static NpgsqlBatchCommand WriteCommand(IReadOnlyList<PendingNotification> batch, PendingNotification[] keyed)
+    private static NpgsqlBatchCommand WriteCommand(IReadOnlyList<PendingNotification> batch, PendingNotification[] keyed, bool isGuarded)
     {
-        var receivers = batch.SelectMany(n => n.UserIds.Select((user, i) => (n.Id, User: user, Vars: n.Texts.Each[i]))).ToArray();
-        var channels = batch.SelectMany(n => n.Template.Enabled.Select(c => (n.Id, c.Channel.No, c.RetentionHours))).ToArray();
-        var command = new NpgsqlBatchCommand(keyed.Length > 0 ? WithKeys : WithoutKeys);
+        var items = batch.SelectMany(n => n.UserIds.SelectMany((user, i) => n.Template.Enabled.Select(c => (Of: n, Channel: c, User: user, Vars: n.Texts.Each[i])))).ToArray();
+        var command = new NpgsqlBatchCommand(isGuarded ? Guarded : Unguarded);
         Add(batch.Select(n => n.Template.Version.AppNo).ToArray());
         Add(batch.Select(n => n.Id).ToArray());
         Add(batch.Select(n => n.Template.Version.TemplateId).ToArray());
         Add(batch.Select(n => n.Template.Version.Version).ToArray());
         Add(batch.Select(n => n.Template.Slug).ToArray());
         Add(batch.Select(n => n.Tag).ToArray());
+        Add(batch.Select(n => n.UserIds.Count).ToArray());
         Add(batch.Select(n => n.Duplicates).ToArray());
         Add(batch.Select(n => n.Texts.UserIds).ToArray());
         Add(batch.Select(n => n.Texts.All).ToArray());
         Add(batch.Select(n => n.Template.EnabledNumbers).ToArray());
-        Add(receivers.Select(r => r.Id).ToArray());
-        Add(receivers.Select(r => r.User).ToArray());
-        Add(receivers.Select(r => r.Vars).ToArray());
-        Add(channels.Select(c => c.Id).ToArray());
-        Add(channels.Select(c => c.No).ToArray());
-        Add(channels.Select(c => c.RetentionHours).ToArray());
-        if (keyed.Length == 0) return command;
+        Add(items.Select(i => i.Of.Template.Version.AppNo).ToArray());
+        Add(items.Select(i => i.Of.Id).ToArray());
+        Add(items.Select(i => i.Channel.Channel.No).ToArray());
+        Add(items.Select(i => i.Channel.RetentionHours).ToArray());
+        Add(items.Select(i => i.User).ToArray());
+        Add(items.Select(i => i.Vars).ToArray());
+        if (!isGuarded) return command;
         Add(batch.Select(n => n.Request?.Key).ToArray());
         Add(keyed.Select(n => n.Request!.AppNo).ToArray());
         Add(keyed.Select(n => n.Request!.Key).ToArray());

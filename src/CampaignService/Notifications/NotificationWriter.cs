@@ -17,8 +17,14 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     /// <summary>In bytes of values, about: nobody is to wait for another's megabytes. What is larger alone goes alone.</summary>
     private const int MostBytesInOne = 4 << 20;
 
-    /// <summary>One writes, and goes on with who has come meanwhile: a commit costs the database more than another row in it. Only beside a write that takes long another begins.</summary>
+    /// <summary>
+    /// One writes, and goes on with who has come meanwhile: a commit costs the database more than another row in it. Another begins beside it when half as many
+    /// again wait as it writes, for then the database would stand still while the disk is waited for, or when it takes long.
+    /// </summary>
     public const int MostAtOnce = 2;
+
+    /// <summary>For fewer than these none begins beside one of few.</summary>
+    private const int FewestBeside = 4;
 
     /// <summary>Far longer than a write that waits for nobody: a lock, say, that one request is waiting for, is not to hold up all.</summary>
     private static readonly TimeSpan Long = TimeSpan.FromMilliseconds(20);
@@ -29,12 +35,29 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     private readonly Channel<PendingNotification> _queue = Channel.CreateBounded<PendingNotification>(10_000);
     private readonly Lock _starting = new();
     private Task? _flushing;
+    private volatile Awaited? _awaited;
+
+    /// <summary>One of the writes that may go on at once.</summary>
+    private sealed class Lane
+    {
+        public NotificationIds Ids { get; } = new();
+
+        public int Count { get; set; }
+
+        /// <summary>Nobody waits for it any more.</summary>
+        public bool TakesLong { get; set; }
+
+        public Task Write { get; set; } = Task.CompletedTask;
+    }
+
+    private sealed record Awaited(int Count, TaskCompletionSource Come);
 
     /// <returns>The answer to give: its own, or that of the first request with its key.</returns>
     public async Task<StoredNotification> WriteAsync(PendingNotification notification, CancellationToken ct)
     {
         if (_flushing is null) Start();
         await _queue.Writer.WriteAsync(notification, ct);
+        if (_awaited is { } awaited && _queue.Reader.Count >= awaited.Count) awaited.Come.TrySetResult();
         // Not to be given up from here on: it may be committed already.
         return await notification.Done;
     }
@@ -52,20 +75,34 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
 
     private async Task FlushAllAsync()
     {
-        var (ids, slow) = (new NotificationIds(), Task.CompletedTask);
+        var (lane, other) = (new Lane(), new Lane());
         // The first of the next: its key stands in this one already, or it is too large to go with it.
         PendingNotification? carried = null;
         while (carried is not null || await _queue.Reader.WaitToReadAsync())
         {
+            await Task.WhenAny(lane.Write, other.Write);
+            if (!lane.Write.IsCompleted) (lane, other) = (other, lane);
+            if (!other.Write.IsCompleted && !other.TakesLong) await WaitForManyAsync(other);
             var batch = Gather(ref carried);
             if (batch.Count == 0) continue;
-            var write = FlushAsync(batch, ids, isRetry: false);
-            if (await Task.WhenAny(write, Task.Delay(Long, clock)) == write) continue;
-            // A fault of ours in one is told to those in it; the others go on.
-            await slow.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            (slow, ids) = (write, new NotificationIds());
+            (lane.Count, lane.TakesLong, lane.Write) = (batch.Count, false, FlushAsync(batch, lane.Ids, isRetry: false));
+            (lane, other) = (other, lane);
         }
-        await slow.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // A fault of ours in one is told to those in it; the others went on.
+        await Task.WhenAll(lane.Write, other.Write).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>Until the write is through, so many wait that another is worth its cost, or it takes too long.</summary>
+    private async Task WaitForManyAsync(Lane writing)
+    {
+        var awaited = new Awaited(writing.Count + Math.Max(writing.Count / 2, FewestBeside), new(TaskCreationOptions.RunContinuationsAsynchronously));
+        _awaited = awaited;
+        if (_queue.Reader.Count < awaited.Count)
+        {
+            var isLong = Task.Delay(Long, clock);
+            writing.TakesLong = await Task.WhenAny(writing.Write, awaited.Come.Task, isLong) == isLong;
+        }
+        _awaited = null;
     }
 
     private List<PendingNotification> Gather(ref PendingNotification? carried)

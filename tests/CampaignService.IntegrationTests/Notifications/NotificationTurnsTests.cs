@@ -21,11 +21,14 @@ public sealed class NotificationTurnsTests(TestService service) : IClassFixture<
         var waiting = keyed.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { "ann" } });
         await Eventually.HoldsAsync(async () => await service.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE pg_blocking_pids(pid) @> ARRAY[$1]", other.ProcessID) > 0);
 
-        (await service.Api.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { "bob" } })).ShouldBe(HttpStatusCode.OK);
+        foreach (var user in (string[])["bob", "carl", "dora"])
+        {
+            (await service.Api.PostAsync("/api/notifications/messages", new { templateId = template, receivers = new[] { user } })).ShouldBe(HttpStatusCode.OK);
+        }
         Assert.False(waiting.IsCompleted);
 
         await writing.RollbackAsync();
         (await waiting).ShouldBe(HttpStatusCode.OK);
-        Assert.Equal(2, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items"));
+        Assert.Equal(4, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items"));
     }
 }

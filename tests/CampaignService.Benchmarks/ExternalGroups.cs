@@ -24,23 +24,23 @@ internal static class ExternalGroups
             async measured =>
             {
                 var campaign = await UploadedAsync(bench, product, template, bench.File, ct);
-                var (sunk, before) = (sink.Taken, (Service: ProcessorTime([service.Id]), Database: ProcessorTime(await BackendsAsync(bench, ct))));
+                var (sunk, before) = (sink.Taken, await ProcessorTimes.NowAsync(bench, service, ct));
                 // Seldom, for what it costs to look is at the cost of the product alone.
                 var time = await product.SendUntilEndedAsync(campaign, ct, everyMs: 10);
-                var after = (Service: ProcessorTime([service.Id]), Database: ProcessorTime(await BackendsAsync(bench, ct)));
+                var used = await ProcessorTimes.NowAsync(bench, service, ct) - before;
                 await CheckAsync(bench, product, sink, campaign, bench.File, sunk, ct);
                 if (!measured) return;
                 ours.Add(Bench.Rows / time.TotalSeconds);
-                processor.Add((after.Service - before.Service) / Bench.Rows * 1e6);
-                itsDatabase.Add((after.Database - before.Database) / Bench.Rows * 1e6);
+                processor.Add(used.Service / Bench.Rows * 1e6);
+                itsDatabase.Add(used.Database / Bench.Rows * 1e6);
             },
             async measured =>
             {
-                var before = ProcessorTime([Environment.ProcessId]);
+                var before = ProcessorTimes.Of(Environment.ProcessId);
                 var time = await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
                 if (!measured) return;
                 bare.Add(Bench.Rows / time.TotalSeconds);
-                itsLoop.Add((ProcessorTime([Environment.ProcessId]) - before) / Bench.Rows * 1e6);
+                itsLoop.Add((ProcessorTimes.Of(Environment.ProcessId) - before) / Bench.Rows * 1e6);
             });
         return
         [
@@ -55,9 +55,9 @@ internal static class ExternalGroups
         var best = double.MaxValue;
         for (int round = 0, without = 0; round < 20 && without < 3; round++)
         {
-            var before = ProcessorTime([service.Id]);
+            var before = ProcessorTimes.Of(service.Id);
             await SendAsync(bench, product, sink, template, bench.File, ct);
-            var took = ProcessorTime([service.Id]) - before;
+            var took = ProcessorTimes.Of(service.Id) - before;
             await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
             (best, without) = took < 0.97 * best ? (took, 0) : (best, without + 1);
         }
@@ -177,28 +177,6 @@ internal static class ExternalGroups
             }
         }, ct)));
         return clock.Elapsed;
-    }
-
-    /// <summary>In seconds, of them all since they were started.</summary>
-    private static double ProcessorTime(IEnumerable<int> processes)
-    {
-        var ticks = 0L;
-        foreach (var id in processes)
-        {
-            if (!File.Exists($"/proc/{id}/stat")) continue;
-            var fields = File.ReadAllText($"/proc/{id}/stat").Split(") ")[^1].Split(' ');
-            ticks += long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture);
-        }
-        return ticks / 100.0;
-    }
-
-    private static async Task<List<int>> BackendsAsync(Bench bench, CancellationToken ct)
-    {
-        await using var command = bench.Db.CreateCommand("SELECT pid FROM pg_stat_activity");
-        var pids = new List<int>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) pids.Add(reader.GetInt32(0));
-        return pids;
     }
 
     private static string Rates(IReadOnlyList<double> rates) => string.Create(CultureInfo.InvariantCulture, $"{rates.Median():0}/s ({string.Join(", ", rates.Select(r => r.ToString("0", CultureInfo.InvariantCulture)))})");

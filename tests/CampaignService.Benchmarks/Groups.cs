@@ -16,7 +16,7 @@ internal static class Groups
         new("schedule", false, (b, p, _, _, ct) => ControlGroups.ScheduleAsync(b, p!, ct), Bench.Rows),
         new("pause", true, (b, p, _, n, ct) => ControlGroups.PauseAsync(b, p!, n, ct), Bench.ManyRows),
         new("fairness", true, (b, p, _, n, ct) => ControlGroups.FairnessAsync(b, p!, n, ct), Bench.ManyRows),
-        new("realtime", false, (b, p, _, n, ct) => NotificationGroups.RealtimeAsync(b, p!, n, ct), Bench.Rows),
+        new("realtime", false, (b, p, s, n, ct) => NotificationGroups.RealtimeAsync(b, p!, s!, n, ct), Bench.Rows),
         new("direct", true, (b, p, _, n, ct) => NotificationGroups.UnderLoadAsync(b, p!, n, ct), Bench.ManyRows),
         new("external-loopback", false, (b, p, s, n, ct) => ExternalGroups.LoopbackAsync(b, p!, s!, n, ct), Bench.Rows),
         new("external-slow", true, (b, p, _, n, ct) => ExternalGroups.SlowAsync(b, p!, n, ct), Bench.Rows),

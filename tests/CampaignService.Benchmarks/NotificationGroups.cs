@@ -17,16 +17,19 @@ internal static class NotificationGroups
         INSERT INTO reference_feed (app_no, channel_no, id, source_id, user_id, vars) VALUES (1, 1, next_id(), 1, 'user-' || :user, ARRAY['Ann', 'Rome', '4711']);
         """;
 
-    public static async Task<Figure[]> RealtimeAsync(Bench bench, Product product, int reps, CancellationToken ct)
+    public static async Task<Figure[]> RealtimeAsync(Bench bench, Product product, ServiceProcess service, int reps, CancellationToken ct)
     {
-        var (ours, theirs) = (new List<double>(), new List<double>());
+        var (ours, theirs, each) = (new List<double>(), new List<double>(), new List<ProcessorTimes>());
         await WarmUpAsync(bench, product, ct);
         await Bench.InterleaveAsync(reps, ct,
             async measured =>
             {
                 await bench.CheckpointAsync(ct);
+                var before = await ProcessorTimes.NowAsync(bench, service, ct);
                 var rate = await ProductRateAsync(bench, product, ct);
-                if (measured) ours.Add(rate);
+                if (!measured) return;
+                ours.Add(rate);
+                each.Add(await ProcessorTimes.NowAsync(bench, service, ct) - before);
             },
             async measured =>
             {
@@ -38,8 +41,10 @@ internal static class NotificationGroups
         return
         [
             new($"Direct sends over {Connections} connections, rate against pgbench with one select and one insert, {Clients} clients", ours.Ratios(theirs).Median(), "x", null, 1.2, AtMost: false,
-                $"product {Rates(ours)}; pgbench {Rates(theirs)}; each over {Time.TotalSeconds:0} s"),
+                string.Create(CultureInfo.InvariantCulture, $"product {Rates(ours)}; pgbench {Rates(theirs)}; each over {Time.TotalSeconds:0} s. Processor time of a send: service {Median(t => t.Service):0} us, database {Median(t => t.Database):0} us, whoever sends {Median(t => t.Bench):0} us")),
         ];
+
+        double Median(Func<ProcessorTimes, double> of) => ours.Zip(each, (rate, times) => of(times) / (rate * Time.TotalSeconds) * 1e6).ToList().Median();
     }
 
     /// <summary>At a fixed rate, and a time counts from when the send was due, not from when a late one could begin.</summary>

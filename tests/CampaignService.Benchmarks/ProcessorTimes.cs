@@ -1,0 +1,29 @@
+using System.Globalization;
+
+namespace CampaignService.Benchmarks;
+
+/// <summary>What processes have used of the processor since they were started, in seconds: who takes the time says more than how fast it went.</summary>
+internal readonly record struct ProcessorTimes(double Service, double Database, double Bench)
+{
+    public static async Task<ProcessorTimes> NowAsync(Bench bench, ServiceProcess service, CancellationToken ct) =>
+        new(Of(service.Id), (await BackendsAsync(bench, ct)).Sum(Of), Of(Environment.ProcessId));
+
+    public static ProcessorTimes operator -(ProcessorTimes after, ProcessorTimes before) =>
+        new(after.Service - before.Service, after.Database - before.Database, after.Bench - before.Bench);
+
+    public static double Of(int process)
+    {
+        if (!File.Exists($"/proc/{process}/stat")) return 0;
+        var fields = File.ReadAllText($"/proc/{process}/stat").Split(") ")[^1].Split(' ');
+        return (long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture)) / 100.0;
+    }
+
+    private static async Task<List<int>> BackendsAsync(Bench bench, CancellationToken ct)
+    {
+        await using var command = bench.Db.CreateCommand("SELECT pid FROM pg_stat_activity");
+        var pids = new List<int>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) pids.Add(reader.GetInt32(0));
+        return pids;
+    }
+}

@@ -15,7 +15,6 @@ using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.Formatters;
 using Microsoft.AspNetCore.Mvc.ModelBinding;
 using Microsoft.EntityFrameworkCore;
-using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Npgsql;
 
@@ -30,8 +29,7 @@ public static class Platform
     public static void AddPlatform(this WebApplicationBuilder builder, string connectionString)
     {
         var services = builder.Services;
-        // First, and so the last to be looked at.
-        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [new(WebHostDefaults.ServerUrlsKey, DefaultAddress)] });
+        if (!NamesAnAddress(builder.Configuration)) builder.WebHost.UseUrls(DefaultAddress);
         builder.WebHost.AddServer();
         services.AddSingleton(Roles.From(builder.Configuration));
         services.AddOptions<Limits>().BindConfiguration("Limits").ValidateDataAnnotations().ValidateOnStart();
@@ -87,6 +85,11 @@ public static class Platform
                 options.InvalidModelStateResponseFactory = context => throw new ApiException(Errors.BadRequest(FaultsOf(context)));
             });
     }
+
+    /// <summary>Whether it is said where to listen, in one of the ways that the framework knows.</summary>
+    internal static bool NamesAnAddress(IConfiguration configuration) =>
+        new[] { WebHostDefaults.ServerUrlsKey, WebHostDefaults.HttpPortsKey, WebHostDefaults.HttpsPortsKey }.Any(key => !string.IsNullOrEmpty(configuration[key]))
+        || configuration.GetSection("Kestrel:Endpoints").Exists();
 
     private static void AddServer(this ConfigureWebHostBuilder host)
     {

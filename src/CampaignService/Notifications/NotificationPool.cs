@@ -4,8 +4,8 @@ using Npgsql;
 namespace CampaignService.Notifications;
 
 /// <summary>
-/// The connections over which direct notifications are written: they wait for no request, and their one statement is planned once and not
-/// at each of its uses, which cost as much as carrying it out.
+/// The connections over which direct notifications are written: they wait for no request, and their statements are planned once and not
+/// at each use, which cost as much as carrying it out.
 /// </summary>
 public static class NotificationPool
 {

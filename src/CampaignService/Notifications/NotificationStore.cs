@@ -45,17 +45,18 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         """;
 
     /// <param name="batch">At most as many as a block of ids has; no key twice. Each is told what came of it by whoever calls.</param>
-    /// <param name="ids">The caller's block of ids.</param>
+    /// <param name="ids">The block of ids of all writes.</param>
     /// <param name="isRetry">Their commit was tried before, and nobody knows whether it was made.</param>
     public async Task StoreAsync(IReadOnlyList<PendingNotification> batch, NotificationIds ids, bool isRetry)
     {
         await using var connection = await source.OpenConnectionAsync();
-        if (!ids.Has(batch.Count, clock))
+        long? first;
+        while ((first = ids.Take(batch.Count, clock)) is null)
         {
             await using var next = new NpgsqlCommand("SELECT next_id()", connection);
             ids.Renew((long)(await next.ExecuteScalarAsync())!, clock);
         }
-        foreach (var one in batch) one.Name(ids.Take());
+        for (var i = 0; i < batch.Count; i++) batch[i].Name(first.Value + i);
 
         var keyed = batch.Where(n => n.Request is not null).ToArray();
         var isGuarded = isRetry || keyed.Length > 0;

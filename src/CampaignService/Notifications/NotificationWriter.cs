@@ -40,8 +40,6 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     /// <summary>One of the writes that may go on at once.</summary>
     private sealed class Lane
     {
-        public NotificationIds Ids { get; } = new();
-
         public int Count { get; set; }
 
         /// <summary>Nobody waits for it any more.</summary>
@@ -75,7 +73,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
 
     private async Task FlushAllAsync()
     {
-        var (lane, other) = (new Lane(), new Lane());
+        var (ids, lane, other) = (new NotificationIds(), new Lane(), new Lane());
         // The first of the next: its key stands in this one already, or it is too large to go with it.
         PendingNotification? carried = null;
         while (carried is not null || await _queue.Reader.WaitToReadAsync())
@@ -85,7 +83,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
             if (!other.Write.IsCompleted && !other.TakesLong) await WaitForManyAsync(other);
             var batch = Gather(ref carried);
             if (batch.Count == 0) continue;
-            (lane.Count, lane.TakesLong, lane.Write) = (batch.Count, false, FlushAsync(batch, lane.Ids, isRetry: false));
+            (lane.Count, lane.TakesLong, lane.Write) = (batch.Count, false, FlushAsync(batch, ids, isRetry: false));
             (lane, other) = (other, lane);
         }
         // A fault of ours in one is told to those in it; the others went on.

@@ -39,6 +39,19 @@ public sealed class NotificationTests(TestService service) : IClassFixture<TestS
     }
 
     [Fact]
+    public async Task Those_sent_one_after_the_other_are_listed_newest_first()
+    {
+        var (api, sent) = (await service.NewAppAsync("in-order"), new List<string>());
+        var template = await api.NewTemplateAsync();
+        for (var i = 0; i < 5; i++)
+        {
+            var answer = await api.PostAsync(Send, new { templateId = template, receivers = new[] { "ann" }, variables = new { ann = new { name = "Ann" } } });
+            sent.Insert(0, answer.ShouldBe(HttpStatusCode.OK).Data.GetProperty("notificationId").GetString()!);
+        }
+        Assert.Equal(sent, (await api.GetAsync("/api/notifications")).Data.EnumerateArray().Select(n => n.GetProperty("id").GetString()));
+    }
+
+    [Fact]
     public async Task To_a_few_it_is_tracked_like_a_campaign()
     {
         var (anna, bob) = ("a" + NewUser(), "b" + NewUser());

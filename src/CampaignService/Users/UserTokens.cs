@@ -74,7 +74,7 @@ public sealed class UserTokens(byte[] secret, NpgsqlDataSource source, TimeProvi
             WITH old AS (
               DELETE FROM token_cuts WHERE not_before < clock_timestamp() - make_interval(secs => $3) - interval '1 hour' AND (app_no, user_hash) <> ($1, $2))
             INSERT INTO token_cuts (app_no, user_hash, not_before) VALUES ($1, $2, greatest(clock_timestamp(), $4))
-            ON CONFLICT (app_no, user_hash) DO UPDATE SET not_before = excluded.not_before RETURNING not_before
+            ON CONFLICT (app_no, user_hash) DO UPDATE SET not_before = greatest(token_cuts.not_before, excluded.not_before) RETURNING not_before
             """);
         command.Parameters.Add(new() { Value = person.AppNo });
         command.Parameters.Add(new() { Value = HashOf(person) });

@@ -122,7 +122,7 @@ public sealed class UserTokenTests(TestService service) : IClassFixture<TestServ
 
     private Api Bearer(string token, params (string Name, string Value)[] others) => service.Client([("Authorization", $"Bearer {token}"), .. others]);
 
-    /// <summary>A clock that is ahead of the database's.</summary>
+    /// <summary>A clock that is so far ahead of the database's, or behind it.</summary>
     private sealed class WrongClock(TimeSpan ahead) : TimeProvider
     {
         public override DateTimeOffset GetUtcNow() => System.GetUtcNow() + ahead;

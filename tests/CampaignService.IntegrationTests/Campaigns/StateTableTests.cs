@@ -139,10 +139,9 @@ public sealed class StateTableTests(TestService service) : IClassFixture<TestSer
     /// <summary>Told that another request is just at work on it, it asks again, as it is told to: on a busy machine that may last for longer than a request waits.</summary>
     private async Task<Answer> InsistAsync(string id, string verb)
     {
-        Answer answer;
-        do answer = await DoAsync(id, verb);
-        while (answer.Status == HttpStatusCode.Conflict && answer.Code == "ERR_CONFLICT");
-        return answer;
+        Answer? answer = null;
+        await Eventually.HoldsAsync(async () => (answer = await DoAsync(id, verb)).Status != HttpStatusCode.Conflict || answer.Code != "ERR_CONFLICT");
+        return answer!;
     }
 
     private async Task<Answer> DoAsync(string id, string verb) => verb switch

@@ -113,12 +113,18 @@ public sealed class LimitTests(ExternalService service) : IClassFixture<External
     [Fact]
     public async Task Calls_under_way_are_never_more_than_the_channel_allows_also_when_that_changes()
     {
-        var (now, most) = (0, 0);
+        var (now, most, allowed, full) = (0, 0, 3, new TaskCompletionSource());
         _sink.Answer = async (_, http) =>
         {
             var under = Interlocked.Increment(ref now);
             lock (_sink) most = Math.Max(most, under);
-            await Task.Yield();
+            if (under == allowed)
+            {
+                // A moment in which one too many would come.
+                await service.ScalarAsync<string>("SELECT pg_sleep(0.05)::text");
+                full.TrySetResult();
+            }
+            await full.Task;
             // Before anything of the answer is sent: whoever has it may begin the next.
             Interlocked.Decrement(ref now);
         };
@@ -126,9 +132,9 @@ public sealed class LimitTests(ExternalService service) : IClassFixture<External
         var id = await Api.SendToAsync(template, 900);
         await service.DeliverAsync();
         Assert.Equal(900, (await Api.CountsAsync(id))["delivered"]);
-        Assert.InRange(most, 1, 3);
+        Assert.Equal(3, most);
         await Api.PutAsync($"/api/channels/{channel}", new { settings = new { maxConcurrency = 1 } });
-        most = 0;
+        (most, allowed, full) = (0, 1, new TaskCompletionSource());
         var second = await Api.SendToAsync(template, 300);
         await service.DeliverAsync();
         Assert.Equal((300, 1), ((await Api.CountsAsync(second))["delivered"], most));

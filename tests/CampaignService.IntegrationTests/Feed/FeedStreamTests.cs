@@ -191,7 +191,6 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
         Assert.True(next.IsCompleted);
     }
 
-    /// <summary>Sent so many seconds earlier.</summary>
     /// <summary>In the first minutes of a month what is moved back belongs to the one before, for which the service has no need to have a partition.</summary>
     private Task CreateLastMonthAsync() => service.ExecuteAsync("""
         DO $$ DECLARE
@@ -204,6 +203,7 @@ public sealed class FeedStreamTests(FeedService service) : IClassFixture<FeedSer
         END $$
         """);
 
+    /// <summary>Sent so many seconds earlier.</summary>
     private Task<long> MoveAsync(string item, int seconds) =>
         service.ScalarAsync<long>("UPDATE feed_items SET id = id - ($2::bigint * 1000 << 22) WHERE id = $1 RETURNING id", FeedService.NumberOf(item), seconds);
 

@@ -321,7 +321,12 @@ public sealed class WebhookDeliveryTests(WebhookService service) : IClassFixture
         const int events = 200;
         await using var receiver = await Receiver.StartAsync();
         var never = new TaskCompletionSource();
-        receiver.Answer("/hangs", http => never.Task.WaitAsync(http.RequestAborted));
+        var givenUp = 0;
+        receiver.Answer("/hangs", async http =>
+        {
+            using var end = http.RequestAborted.Register(() => Interlocked.Increment(ref givenUp));
+            await never.Task.WaitAsync(http.RequestAborted);
+        });
         receiver.Answer("/fails", 500);
         receiver.Answer("/resets", http =>
         {
@@ -339,14 +344,12 @@ public sealed class WebhookDeliveryTests(WebhookService service) : IClassFixture
         // One of its own: what was stopped does not go on.
         using var dispatcher = ActivatorUtilities.CreateInstance<WebhookDispatcher>(service.Services);
         await service.SequenceAsync();
-        var start = Stopwatch.GetTimestamp();
         await dispatcher.StartAsync(CancellationToken.None);
         await Eventually.HoldsAsync(async () => await service.ScalarAsync<int>("SELECT 1") == 1 && receiver.On("/healthy").Count >= events);
-        var took = Stopwatch.GetElapsedTime(start);
+        Assert.Equal(0, Volatile.Read(ref givenUp));
         never.SetResult();
         await dispatcher.StopAsync(CancellationToken.None);
         Assert.Equal(events, receiver.On("/healthy").Select(r => r.Id).Distinct().Count());
-        Assert.True(took < 2 * WebhookSender.TimeLimit, $"the healthy one waited {took}");
         await service.ExecuteAsync("DELETE FROM webhook_deliveries");
     }
 

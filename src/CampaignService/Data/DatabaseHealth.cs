@@ -7,13 +7,14 @@ namespace CampaignService.Data;
 /// <summary>Whether the database answers; and the promise that once it does, no pooled connection from before its absence is handed out.</summary>
 public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
 {
+    private readonly Lock _clearing = new();
     private volatile bool _lost;
 
     /// <summary>A connection broke: every idle one may be dead too, so the pool is emptied before the next one is used.</summary>
     public void Lost()
     {
         _lost = true;
-        source.Clear();
+        Clear();
     }
 
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
@@ -22,7 +23,7 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
         {
             try
             {
-                if (_lost) source.Clear();
+                if (_lost) Clear();
                 await using var command = source.CreateCommand("SELECT 1");
                 await command.ExecuteScalarAsync(cancellationToken);
                 _lost = false;
@@ -34,6 +35,12 @@ public sealed class DatabaseHealth(NpgsqlDataSource source) : IHealthCheck
                 if (attempt == 2) return HealthCheckResult.Unhealthy("The database cannot be reached.");
             }
         }
+    }
+
+    /// <summary>One after the other: while another call is at it, the pool's own returns at once, and what is still in it may be dead.</summary>
+    private void Clear()
+    {
+        lock (_clearing) source.Clear();
     }
 
     /// <summary>All connections of the pool are in use: no reason to throw away those that work.</summary>

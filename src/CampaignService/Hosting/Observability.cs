@@ -34,6 +34,8 @@ public static class Observability
             : logger.WriteTo.Sink(new GatheredLog(new JsonFormatter(renderMessage: true), Console.Out));
         Log.Logger = logger.CreateLogger();
         builder.Logging.ClearProviders().AddSerilog(Log.Logger);
+        // The framework's scope of a request holds its path, and so user ids: every line written within one would show them. The trace id is in each line without it.
+        builder.Services.Configure<LoggerFilterOptions>(options => options.CaptureScopes = false);
     }
 
     /// <summary>

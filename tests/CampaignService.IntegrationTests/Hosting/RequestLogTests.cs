@@ -1,5 +1,6 @@
 using System.Net;
 using CampaignService.IntegrationTests.Support;
+using Npgsql;
 
 namespace CampaignService.IntegrationTests.Hosting;
 
@@ -18,5 +19,22 @@ public sealed class RequestLogTests
         Assert.Single(service.Log, line => line.Contains("\"Route\":\"api/templates\"", StringComparison.Ordinal));
         var sends = service.Log.Where(line => line.Contains("\"Route\":\"/api/notifications/messages\"", StringComparison.Ordinal)).ToArray();
         Assert.Contains("\"Status\":404", Assert.Single(sends), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_fault_within_a_request_is_told_without_the_users_id_in_its_path()
+    {
+        var database = await (await TestPostgres.SharedAsync()).NewDatabaseAsync();
+        using var service = await ServiceProcess.StartAsync(database);
+        await using (var source = NpgsqlDataSource.Create(database))
+        {
+            await using var breaking = source.CreateCommand("ALTER TABLE users RENAME TO elsewhere");
+            await breaking.ExecuteNonQueryAsync();
+        }
+        (await service.Api.GetAsync("/api/users/ann-of-the-path")).ShouldRefuse(HttpStatusCode.InternalServerError, "ERR_OPERATION_FAILED");
+        await service.StopAsync();
+
+        Assert.Contains(service.Log, line => line.Contains("ERR_OPERATION_FAILED", StringComparison.Ordinal) && line.Contains("\"TraceId\"", StringComparison.Ordinal));
+        Assert.DoesNotContain(service.Log, line => line.Contains("ann-of-the-path", StringComparison.Ordinal));
     }
 }

@@ -20,7 +20,7 @@ internal static class NotificationGroups
     public static async Task<Figure[]> RealtimeAsync(Bench bench, Product product, ServiceProcess service, int reps, CancellationToken ct)
     {
         var (ours, theirs, each) = (new List<double>(), new List<double>(), new List<ProcessorTimes>());
-        await WarmUpAsync(bench, product, ct);
+        await WarmUpAsync(bench, product, service, ct);
         await Bench.InterleaveAsync(reps, ct,
             async measured =>
             {
@@ -72,14 +72,15 @@ internal static class NotificationGroups
         ];
     }
 
-    /// <summary>Until it grows no faster: the runtime compiles the code of a busy service anew, and this for half a minute of its work.</summary>
-    private static async Task WarmUpAsync(Bench bench, Product product, CancellationToken ct)
+    /// <summary>Until the runtime has compiled the code of a busy service: it does so anew for half a minute of its work.</summary>
+    private static async Task WarmUpAsync(Bench bench, Product product, ServiceProcess service, CancellationToken ct)
     {
-        var best = 0.0;
-        for (int round = 0, without = 0; round < 20 && without < 2; round++)
+        for (int round = 0, quiet = 0; round < 20 && quiet < 2; round++)
         {
-            var rate = await ProductRateAsync(bench, product, ct);
-            (best, without) = rate > 1.05 * best ? (rate, 0) : (best, without + 1);
+            var before = ProcessorTimes.CompilersOf(service.Id);
+            await ProductRateAsync(bench, product, ct);
+            var compiling = ProcessorTimes.CompilersOf(service.Id).Sum(c => c.Value - before.GetValueOrDefault(c.Key));
+            quiet = compiling < 0.02 * Time.TotalSeconds ? quiet + 1 : 0;
         }
     }
 

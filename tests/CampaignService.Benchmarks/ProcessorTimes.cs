@@ -11,10 +11,15 @@ internal readonly record struct ProcessorTimes(double Service, double Database, 
     public static ProcessorTimes operator -(ProcessorTimes after, ProcessorTimes before) =>
         new(after.Service - before.Service, after.Database - before.Database, after.Bench - before.Bench);
 
-    public static double Of(int process)
+    public static double Of(int process) => File.Exists($"/proc/{process}/stat") ? Of($"/proc/{process}") : 0;
+
+    /// <summary>What the runtime of a process has used to compile its code anew, by the threads that did: they come and go.</summary>
+    public static Dictionary<string, double> CompilersOf(int process) =>
+        Directory.GetDirectories($"/proc/{process}/task").Where(task => File.ReadAllText($"{task}/comm").StartsWith(".NET Tiered", StringComparison.Ordinal)).ToDictionary(task => task, Of);
+
+    private static double Of(string folder)
     {
-        if (!File.Exists($"/proc/{process}/stat")) return 0;
-        var fields = File.ReadAllText($"/proc/{process}/stat").Split(") ")[^1].Split(' ');
+        var fields = File.ReadAllText($"{folder}/stat").Split(") ")[^1].Split(' ');
         return (long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture)) / 100.0;
     }
 

@@ -1,13 +1,13 @@
 namespace CampaignService.Notifications;
 
 /// <summary>
-/// Ids for notifications: numbers in a block that the database has given, so that they carry its time. Blocks are renewed with each
-/// write, and none is used after a second, so that a list by id is one by time. One block at a time for all writes of a process, and never an older one.
+/// Ids for notifications: numbers in a block that the database has given, so that they carry its time. Blocks are renewed with the writes, some twenty
+/// times a second, and none is used after a second, so that a list by id is one by time. One block at a time for all writes of a process, and never an older one.
 /// </summary>
 public sealed class NotificationIds
 {
     private const int BlockSize = 2048;
-    private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1), RenewAfter = TimeSpan.FromMilliseconds(50);
 
     private readonly Lock _lock = new();
     private long _next;
@@ -23,6 +23,12 @@ public sealed class NotificationIds
             _next += count;
             return _next - count;
         }
+    }
+
+    /// <summary>The next write should ask for another block: to ask costs the database as much as another row.</summary>
+    public bool AreWanted(TimeProvider clock)
+    {
+        lock (_lock) return _end - _next < BlockSize / 2 || clock.GetElapsedTime(_renewedAt) >= RenewAfter;
     }
 
     public void Renew(long block, TimeProvider clock)

@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Buffers.Text;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using CampaignService.Common;
 using CampaignService.Delivery;
@@ -10,6 +13,10 @@ namespace CampaignService.Notifications;
 /// <summary>Sends a direct notification: to few within the call, to more as a batch ahead of campaigns.</summary>
 public sealed class NotificationSender(CurrentApp app, SendableTemplates templates, NotificationWriter writer, IServiceProvider services)
 {
+    private static readonly ConditionalWeakTable<SendableTemplate, byte[]> Answers = [];
+
+    private static ReadOnlySpan<byte> NoId => "_0000000000000000"u8;
+
     /// <param name="body">Checked for its shape.</param>
     /// <param name="request">The key it came with.</param>
     /// <param name="ct">Stops it, as long as nothing is written.</param>
@@ -21,8 +28,17 @@ public sealed class NotificationSender(CurrentApp app, SendableTemplates templat
         if (mode == NotificationMode.Realtime) RequireValues(template, audience);
         // Asked for only here: it comes with a DbContext, which sending to few has no use for.
         if (mode == NotificationMode.Batch || template.GoesOut) return await services.GetRequiredService<NotificationQueue>().AddAsync(template, Text.TrimToNull(body.Tag), audience, mode, request, ct);
-        return await writer.WriteAsync(new PendingNotification(template, Text.TrimToNull(body.Tag), audience.UserIds, audience.Values, audience.Duplicates, request,
-            id => Bytes(new SentNotification(Ids.FromNumber(Ids.Notification, id), ChannelsOf(template), NotificationMode.Realtime, audience.Duplicates))), ct);
+        return await writer.WriteAsync(
+            new PendingNotification(template, Text.TrimToNull(body.Tag), audience.UserIds, audience.Values, audience.Duplicates, request, id => AnswerOf(template, audience.Duplicates, id)), ct);
+    }
+
+    private static byte[] AnswerOf(SendableTemplate template, int duplicates, long id)
+    {
+        if (duplicates > 0) return Bytes(new SentNotification(Ids.FromNumber(Ids.Notification, id), ChannelsOf(template), NotificationMode.Realtime, duplicates));
+        // Without any it is the same for all of a template, but for the id.
+        var answer = Answers.GetValue(template, t => Bytes(new SentNotification(Ids.FromNumber(Ids.Notification, 0), ChannelsOf(t), NotificationMode.Realtime, 0))).ToArray();
+        Utf8Formatter.TryFormat(id, answer.AsSpan(answer.AsSpan().IndexOf(NoId) + 1, NoId.Length - 1), out _, new StandardFormat('x', (byte)(NoId.Length - 1)));
+        return answer;
     }
 
     private static Audience Read(SendNotification body, VariableSchema schema)

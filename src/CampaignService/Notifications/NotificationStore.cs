@@ -12,10 +12,13 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
 {
     private const string Given = "n (app_no, id, template_id, template_version, template_slug, tag, receivers, duplicates, user_ids, user_vars, channel_nos";
 
-    /// <summary>Where nothing can stand against them: no keys, and ids that were never used. Then the parts need not know of each other.</summary>
+    /// <summary>
+    /// Where nothing can stand against them: no keys, and ids that were never used. Then the parts need not know of each other, and what goes in front of the log, a row
+    /// for each app with all of its own, is known beforehand.
+    /// </summary>
     private static readonly string Unguarded = $"""
         WITH made AS ({InsertNotifications($"unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS {Given})")}),
-        told AS ({InsertRun("unnest($1, $2) AS n (app_no, id)")})
+        told AS (INSERT INTO outbox_runs (app_no, subjects) SELECT run.app_no, run.ids::bigint[] FROM unnest($18, $19) AS run (app_no, ids))
         {InsertItems("unnest($12, $13, $14, $15, $16, $17) AS r (app_no, source_id, channel_no, hours, user_id, vars)")}
         """;
 
@@ -39,7 +42,7 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
             """)}
           ON CONFLICT (app_no, id) DO NOTHING
           RETURNING app_no, id),
-        told AS ({InsertRun("made")})
+        told AS (INSERT INTO outbox_runs (app_no, subjects) SELECT app_no, array_agg(id ORDER BY id) FROM made GROUP BY app_no)
         {InsertItems("made JOIN unnest($12, $13, $14, $15, $16, $17) AS r (app_no, source_id, channel_no, hours, user_id, vars) ON r.source_id = made.id")}
         RETURNING source_id
         """;
@@ -60,7 +63,9 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
 
         var keyed = batch.Where(n => n.Request is not null).ToArray();
         var isGuarded = isRetry || keyed.Length > 0;
-        await using var commands = new NpgsqlBatch(connection) { BatchCommands = { WriteCommand(batch, keyed, isGuarded), new("SELECT next_id()") } };
+        var asksForIds = ids.AreWanted(clock);
+        await using var commands = new NpgsqlBatch(connection) { BatchCommands = { WriteCommand(batch, keyed, isGuarded) } };
+        if (asksForIds) commands.BatchCommands.Add(new("SELECT next_id()"));
         if (keyed.Length > 0) commands.BatchCommands.Add(ReadKeysCommand(keyed));
         await using var reader = await commands.ExecuteReaderAsync();
         var written = new HashSet<long>();
@@ -69,10 +74,14 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
             while (await reader.ReadAsync()) written.Add(reader.GetInt64(0));
             await reader.NextResultAsync();
         }
-        if (await reader.ReadAsync()) ids.Renew(reader.GetInt64(0), clock);
+        if (asksForIds)
+        {
+            await reader.ReadAsync();
+            ids.Renew(reader.GetInt64(0), clock);
+            await reader.NextResultAsync();
+        }
         var kept = new Dictionary<int, (byte[] Digest, KeyState State, KeptAnswer? Answer)>();
-        if (keyed.Length > 0) await reader.NextResultAsync();
-        while (await reader.ReadAsync())
+        while (keyed.Length > 0 && await reader.ReadAsync())
         {
             var state = (KeyState)reader.GetInt16(2);
             kept[reader.GetInt32(0)] = (reader.GetFieldValue<byte[]>(1), state,
@@ -100,9 +109,6 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
           clock_timestamp(), clock_timestamp()
         FROM {given}
         """;
-
-    /// <summary>An event for all of an app's.</summary>
-    private static string InsertRun(string made) => $"INSERT INTO outbox_runs (app_no, subjects) SELECT app_no, array_agg(id ORDER BY id) FROM {made} GROUP BY app_no";
 
     private static string InsertItems(string given) => $"""
         INSERT INTO feed_items (app_no, channel_no, id, source_id, expires_at, user_id, vars)
@@ -147,7 +153,13 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         Add(items.Select(i => i.Channel.RetentionHours).ToArray());
         Add(items.Select(i => i.User).ToArray());
         Add(items.Select(i => i.Vars).ToArray());
-        if (!isGuarded) return command;
+        if (!isGuarded)
+        {
+            var runs = batch.GroupBy(n => n.Template.Version.AppNo).ToArray();
+            Add(runs.Select(run => run.Key).ToArray());
+            Add(runs.Select(run => $"{{{string.Join(',', run.Select(n => n.Id))}}}").ToArray());
+            return command;
+        }
         Add(batch.Select(n => n.Request?.Key).ToArray());
         Add(keyed.Select(n => n.Request!.AppNo).ToArray());
         Add(keyed.Select(n => n.Request!.Key).ToArray());

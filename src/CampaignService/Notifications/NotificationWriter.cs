@@ -18,8 +18,8 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     private const int MostBytesInOne = 4 << 20;
 
     /// <summary>
-    /// One writes, and goes on with who has come meanwhile: a commit costs the database more than another row in it. Another begins beside it when half as many
-    /// again wait as it writes, for then the database would stand still while the disk is waited for, or when it takes long.
+    /// One writes, and goes on with who has come meanwhile: a commit costs the database more than another row in it. Another begins beside it when as many
+    /// wait as it writes, for then the database would stand still while the disk is waited for, or when it takes long.
     /// </summary>
     public const int MostAtOnce = 2;
 
@@ -93,7 +93,7 @@ public sealed class NotificationWriter(NotificationStore store, DatabaseHealth h
     /// <summary>Until the write is through, so many wait that another is worth its cost, or it takes too long.</summary>
     private async Task WaitForManyAsync(Lane writing)
     {
-        var awaited = new Awaited(writing.Count + Math.Max(writing.Count / 2, FewestBeside), new(TaskCreationOptions.RunContinuationsAsynchronously));
+        var awaited = new Awaited(Math.Max(writing.Count, FewestBeside), new(TaskCreationOptions.RunContinuationsAsynchronously));
         _awaited = awaited;
         if (_queue.Reader.Count < awaited.Count)
         {

@@ -19,7 +19,12 @@ internal static class ExternalGroups
         var template = await product.WebhookTemplateAsync(sink.Url, new { maxConcurrency = LoopbackConcurrency }, ct);
         var (ours, bare) = (new List<double>(), new List<double>());
         var (processor, itsDatabase, itsLoop) = (new List<double>(), new List<double>(), new List<double>());
-        await WarmUpAsync(bench, product, service, sink, template, ct);
+        // Both sides in turn: the server of the calls is compiled with them.
+        await service.WarmUpAsync(async () =>
+        {
+            await SendAsync(bench, product, sink, template, bench.File, ct);
+            await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
+        });
         await Bench.InterleaveAsync(reps, ct,
             async measured =>
             {
@@ -47,20 +52,6 @@ internal static class ExternalGroups
             new($"Webhook messages to a server on loopback, {LoopbackConcurrency} at once, rate against a bare loop of HttpClient", ours.Ratios(bare).Median(), "x", 0.9, 0.8, AtMost: false,
                 string.Create(CultureInfo.InvariantCulture, $"product {Rates(ours)}; bare loop {Rates(bare)}; {Bench.Rows:N0} messages of {sink.LastBytes} B each. Processor time of a message: service {processor.Median():0} us, database {itsDatabase.Median():0} us; of a call of the bare loop with its server {itsLoop.Median():0} us")),
         ];
-    }
-
-    /// <summary>Until it takes no less processor time, both sides in turn: the runtime compiles the code of a busy service anew, and this for half a minute of its work.</summary>
-    private static async Task WarmUpAsync(Bench bench, Product product, ServiceProcess service, BenchSink sink, string template, CancellationToken ct)
-    {
-        var best = double.MaxValue;
-        for (int round = 0, without = 0; round < 20 && without < 3; round++)
-        {
-            var before = ProcessorTimes.Of(service.Id);
-            await SendAsync(bench, product, sink, template, bench.File, ct);
-            var took = ProcessorTimes.Of(service.Id) - before;
-            await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
-            (best, without) = took < 0.97 * best ? (took, 0) : (best, without + 1);
-        }
     }
 
     public static async Task<Figure[]> SlowAsync(Bench bench, Product product, int reps, CancellationToken ct)

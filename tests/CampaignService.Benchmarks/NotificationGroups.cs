@@ -20,7 +20,7 @@ internal static class NotificationGroups
     public static async Task<Figure[]> RealtimeAsync(Bench bench, Product product, ServiceProcess service, int reps, CancellationToken ct)
     {
         var (ours, theirs, each) = (new List<double>(), new List<double>(), new List<ProcessorTimes>());
-        await WarmUpAsync(bench, product, service, ct);
+        await service.WarmUpAsync(() => ProductRateAsync(bench, product, ct));
         await Bench.InterleaveAsync(reps, ct,
             async measured =>
             {
@@ -70,18 +70,6 @@ internal static class NotificationGroups
             new($"A direct send at {PerSecond} a second while 1,000,000 are being sent, 99th percentile, against the larger of 25 ms and three times that of an idle service", loaded.Median() / limit, "x", null, 1, AtMost: true,
                 string.Create(CultureInfo.InvariantCulture, $"{loaded.Median():0.0} ms ({Each(loaded)}); idle {idle.Median():0.0} ms ({Each(idle)})")),
         ];
-    }
-
-    /// <summary>Until the runtime has compiled the code of a busy service: it does so anew for half a minute of its work.</summary>
-    private static async Task WarmUpAsync(Bench bench, Product product, ServiceProcess service, CancellationToken ct)
-    {
-        for (int round = 0, quiet = 0; round < 20 && quiet < 2; round++)
-        {
-            var before = ProcessorTimes.CompilersOf(service.Id);
-            await ProductRateAsync(bench, product, ct);
-            var compiling = ProcessorTimes.CompilersOf(service.Id).Sum(c => c.Value - before.GetValueOrDefault(c.Key));
-            quiet = compiling < 0.02 * Time.TotalSeconds ? quiet + 1 : 0;
-        }
     }
 
     private static async Task<double> ProductRateAsync(Bench bench, Product product, CancellationToken ct)

@@ -81,6 +81,18 @@ internal sealed class ServiceProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Works until the runtime has compiled the code of a busy service: it does so anew for half a minute of its work.</summary>
+    public async Task WarmUpAsync(Func<Task> work)
+    {
+        for (int round = 0, quiet = 0; round < 20 && quiet < 2; round++)
+        {
+            var (before, clock) = (ProcessorTimes.CompilersOf(Id), Stopwatch.StartNew());
+            await work();
+            var compiling = ProcessorTimes.CompilersOf(Id).Sum(c => c.Value - before.GetValueOrDefault(c.Key));
+            quiet = compiling < 0.02 * clock.Elapsed.TotalSeconds ? quiet + 1 : 0;
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         _guard.StandardInput.Close();

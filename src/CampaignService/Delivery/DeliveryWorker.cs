@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using CampaignService.Common;
 using CampaignService.Data;
 using Microsoft.Extensions.Options;
 using Npgsql;
@@ -9,7 +10,7 @@ namespace CampaignService.Delivery;
 public sealed class DeliveryWorker(
     ChunkQueue queue, ChunkProcessor processor, BatchFinisher finisher, LeaseRescuer rescuer, DeliveryPulse pulse,
     WorkSignal signal, IOptions<WorkerSettings> settings, TimeProvider clock, ILogger<DeliveryWorker> log)
-    : BackgroundService
+    : StopsOnceService
 {
     /// <summary>What a chunk gets to come to its end when the service is asked to stop; the host waits 10 s.</summary>
     internal static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
@@ -36,10 +37,10 @@ public sealed class DeliveryWorker(
         LoopAsync(SweepAsync, wake: null, stoppingToken),
     ]);
 
-    public override async Task StopAsync(CancellationToken cancellationToken)
+    protected override async Task StopOnceAsync(CancellationToken ct)
     {
-        await base.StopAsync(cancellationToken);
-        await GiveBackDroppedAsync(cancellationToken);
+        await StopLoopAsync(ct);
+        await GiveBackDroppedAsync(ct);
     }
 
     /// <summary>Delivers chunk after chunk until there is none left.</summary>

@@ -166,12 +166,12 @@ internal sealed class QuartzSchedule(
 
 /// <summary>Runs the scheduler from a second after the service listens until it stops.</summary>
 internal sealed class CampaignScheduler(QuartzSchedule schedule, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<CampaignScheduler> log)
-    : BackgroundService
+    : StopsOnceService
 {
-    public override async Task StopAsync(CancellationToken cancellationToken)
+    protected override async Task StopOnceAsync(CancellationToken ct)
     {
-        await base.StopAsync(cancellationToken);
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        await StopLoopAsync(ct);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(ct);
         patience.CancelAfter(TimeSpan.FromSeconds(4));
         try
         {

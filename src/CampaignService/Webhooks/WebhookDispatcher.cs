@@ -12,7 +12,7 @@ namespace CampaignService.Webhooks;
 /// </summary>
 public sealed class WebhookDispatcher(
     WebhookQueue queue, WebhookSender sender, WebhookSwitch off, EventReader events, SecretBox box, WebhookSignal signal, IOptions<WebhookSettings> settings, TimeProvider clock,
-    ILogger<WebhookDispatcher> log) : BackgroundService
+    ILogger<WebhookDispatcher> log) : StopsOnceService
 {
     /// <summary>How long a retry that is due can wait for an idle process.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);
@@ -27,7 +27,6 @@ public sealed class WebhookDispatcher(
     private readonly List<Task> _calls = [];
     private readonly CancellationTokenSource _givenUp = new();
     private volatile bool _lost;
-    private bool _isStopped;
 
     /// <summary>One turn: writes down what has finished, and begins what is due as far as there is room.</summary>
     /// <returns>How many calls it began.</returns>
@@ -51,21 +50,19 @@ public sealed class WebhookDispatcher(
         await RecordAsync(ct);
     }
 
-    public override async Task StopAsync(CancellationToken cancellationToken)
-    {
-        // A host that is disposed of stops once more.
-        if (Interlocked.Exchange(ref _isStopped, true)) return;
-        await base.StopAsync(cancellationToken);
-        await Task.WhenAny(Task.WhenAll(_calls), Task.Delay(Grace, clock, cancellationToken));
-        await _givenUp.CancelAsync();
-        await Task.WhenAll(_calls);
-        await RecordAsync(cancellationToken);
-    }
-
     public override void Dispose()
     {
         _givenUp.Dispose();
         base.Dispose();
+    }
+
+    protected override async Task StopOnceAsync(CancellationToken ct)
+    {
+        await StopLoopAsync(ct);
+        await Task.WhenAny(Task.WhenAll(_calls), Task.Delay(Grace, clock, ct));
+        await _givenUp.CancelAsync();
+        await Task.WhenAll(_calls);
+        await RecordAsync(ct);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)

@@ -140,6 +140,23 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         }
     }
 
+    /// <summary>A host that stops is told again when it is disposed of, and disposes of everything as soon as the second stop is over.</summary>
+    [Fact]
+    public async Task Told_twice_to_stop_neither_is_over_before_the_calls_under_way()
+    {
+        _sink.Answer = (_, _) => _release.Task;
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { maxConcurrency = 8, timeoutSeconds = 30 });
+        var id = await Api.SendToAsync(template, 8);
+        using var worker = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await worker.StartAsync(CancellationToken.None);
+        await Eventually.HoldsAsync(() => Task.FromResult(_sink.Calls.Count == 8));
+        Task[] stops = [worker.StopAsync(CancellationToken.None), worker.StopAsync(CancellationToken.None)];
+        Assert.All(stops, stop => Assert.False(stop.IsCompleted));
+        _release.SetResult();
+        await Task.WhenAll(stops);
+        Assert.Equal(8, (await Api.CountsAsync(id))["delivered"]);
+    }
+
     [Fact]
     public async Task Somebody_is_erased_in_the_middle_of_sending_and_everybody_else_keeps_their_result()
     {

@@ -385,6 +385,32 @@ public sealed class WebhookDeliveryTests(WebhookService service) : IClassFixture
         Assert.Equal(0, await WaitingAsync(dead));
     }
 
+    /// <summary>A host that stops is told again when it is disposed of, and disposes of everything as soon as the second stop is over.</summary>
+    [Fact]
+    public async Task Told_twice_to_stop_neither_is_over_before_what_is_under_way()
+    {
+        await using var receiver = await Receiver.StartAsync();
+        var answered = new TaskCompletionSource();
+        var called = new TaskCompletionSource();
+        receiver.Answer("/slow", async http =>
+        {
+            called.TrySetResult();
+            await answered.Task.WaitAsync(http.RequestAborted);
+        });
+        var api = await NewAppAsync();
+        var webhook = await api.NewWebhookAsync(receiver.Url("/slow"), "campaign.cancelled");
+        await api.HappenAsync();
+        using var dispatcher = ActivatorUtilities.CreateInstance<WebhookDispatcher>(service.Services);
+        await service.SequenceAsync();
+        await dispatcher.StartAsync(CancellationToken.None);
+        await called.Task;
+        Task[] stops = [dispatcher.StopAsync(CancellationToken.None), dispatcher.StopAsync(CancellationToken.None)];
+        Assert.All(stops, stop => Assert.False(stop.IsCompleted));
+        answered.SetResult();
+        await Task.WhenAll(stops);
+        Assert.True(Assert.Single(await api.AttemptsAsync(webhook.Id())).GetProperty("succeeded").GetBoolean());
+    }
+
     private Task<long> WaitingAsync(JsonElement webhook) =>
         service.ScalarAsync<long>("SELECT count(*) FROM webhook_deliveries d JOIN webhooks w ON w.no = d.webhook_no WHERE w.id = $1", webhook.Id());
 

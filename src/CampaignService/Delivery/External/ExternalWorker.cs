@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using CampaignService.Channels;
+using CampaignService.Common;
 using CampaignService.Data;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
@@ -11,7 +12,7 @@ namespace CampaignService.Delivery.External;
 /// Sends what goes to providers: keeps enough chunks in hand for each channel, each in a turn of its own, so that no limit, pause or slow
 /// provider of one holds up another. Nothing waits in this loop but for the database.
 /// </summary>
-public sealed class ExternalWorker : BackgroundService
+public sealed class ExternalWorker : StopsOnceService
 {
     /// <summary>How often it is looked for what is due, what changed, and what died.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250), DueEvery = TimeSpan.FromMilliseconds(200), ControlEvery = TimeSpan.FromMilliseconds(400), LookAfterEvery = TimeSpan.FromSeconds(1), TidyEvery = TimeSpan.FromMinutes(10);
@@ -36,7 +37,7 @@ public sealed class ExternalWorker : BackgroundService
     private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _tending = Task.CompletedTask;
     private long _wokeDue, _readControl, _lookedAfter, _tended, _tidied;
-    private bool _lost, _isStopped;
+    private bool _lost;
 
     public ExternalWorker(
         [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, IServiceScopeFactory scopes, BatchSources sources, IEnumerable<IChannel> channels, BatchFinisher finisher, BatchHold hold,
@@ -56,16 +57,6 @@ public sealed class ExternalWorker : BackgroundService
         _stopping.Dispose();
         _abandon.Dispose();
         _readingControl.Dispose();
-    }
-
-    public override async Task StopAsync(CancellationToken cancellationToken)
-    {
-        // A host that is disposed of stops once more.
-        if (Interlocked.Exchange(ref _isStopped, true)) return;
-        await _stopping.CancelAsync();
-        _abandon.CancelAfter(Grace);
-        await base.StopAsync(cancellationToken);
-        await Task.WhenAll([.. Runs, _tending]).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>Takes what there is to take, and looks after what has to be looked after by now.</summary>
@@ -99,6 +90,14 @@ public sealed class ExternalWorker : BackgroundService
         await TellBrokenAsync(stop);
         await TendAsync(stop);
         await Task.WhenAll(_probes.Values);
+    }
+
+    protected override async Task StopOnceAsync(CancellationToken ct)
+    {
+        await _stopping.CancelAsync();
+        _abandon.CancelAfter(Grace);
+        await StopLoopAsync(ct);
+        await Task.WhenAll([.. Runs, _tending]).WaitAsync(ct).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)

@@ -10,7 +10,7 @@ namespace CampaignService.Delivery;
 public sealed class DeliveryWorker(
     ChunkQueue queue, ChunkProcessor processor, BatchFinisher finisher, LeaseRescuer rescuer, DeliveryPulse pulse,
     WorkSignal signal, IOptions<WorkerSettings> settings, TimeProvider clock, ILogger<DeliveryWorker> log)
-    : StopsOnceService
+    : StoppedOnce
 {
     /// <summary>What a chunk gets to come to its end when the service is asked to stop; the host waits 10 s.</summary>
     internal static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);

@@ -166,7 +166,7 @@ internal sealed class QuartzSchedule(
 
 /// <summary>Runs the scheduler from a second after the service listens until it stops.</summary>
 internal sealed class CampaignScheduler(QuartzSchedule schedule, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<CampaignScheduler> log)
-    : StopsOnceService
+    : StoppedOnce
 {
     protected override async Task StopOnceAsync(CancellationToken ct)
     {

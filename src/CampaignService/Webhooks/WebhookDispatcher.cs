@@ -12,7 +12,7 @@ namespace CampaignService.Webhooks;
 /// </summary>
 public sealed class WebhookDispatcher(
     WebhookQueue queue, WebhookSender sender, WebhookSwitch off, EventReader events, SecretBox box, WebhookSignal signal, IOptions<WebhookSettings> settings, TimeProvider clock,
-    ILogger<WebhookDispatcher> log) : StopsOnceService
+    ILogger<WebhookDispatcher> log) : StoppedOnce
 {
     /// <summary>How long a retry that is due can wait for an idle process.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(1);

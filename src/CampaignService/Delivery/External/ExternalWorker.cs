@@ -12,7 +12,7 @@ namespace CampaignService.Delivery.External;
 /// Sends what goes to providers: keeps enough chunks in hand for each channel, each in a turn of its own, so that no limit, pause or slow
 /// provider of one holds up another. Nothing waits in this loop but for the database.
 /// </summary>
-public sealed class ExternalWorker : StopsOnceService
+public sealed class ExternalWorker : StoppedOnce
 {
     /// <summary>How often it is looked for what is due, what changed, and what died.</summary>
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(250), DueEvery = TimeSpan.FromMilliseconds(200), ControlEvery = TimeSpan.FromMilliseconds(400), LookAfterEvery = TimeSpan.FromSeconds(1), TidyEvery = TimeSpan.FromMinutes(10);

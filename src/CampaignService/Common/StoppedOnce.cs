@@ -4,7 +4,7 @@ namespace CampaignService.Common;
 /// A background service that has more to end than its loop. A host that is disposed of while it stops tells its services twice at the same
 /// time, and disposes of them when either is over: so both wait for the one end.
 /// </summary>
-public abstract class StopsOnceService : BackgroundService
+public abstract class StoppedOnce : BackgroundService
 {
     private readonly Lock _lock = new();
     private Task? _stopped;

@@ -5,27 +5,27 @@ using Serilog.Formatting;
 namespace CampaignService.Hosting;
 
 /// <summary>
-/// Gathers lines for a tenth of a second and writes them together: a write for each request would cost a busy service a fifth of its
-/// time. A warning or worse is written at once, behind all that was gathered. Die here: the lines of the last tenth of a second, which
-/// told of nothing wrong, are missing.
+/// Gathers lines for a moment and writes them together: a write for each request would cost a busy service a fifth of its time. A warning
+/// or worse is written at once, behind all that was gathered. Die here: the lines of that moment, which told of nothing wrong, are missing.
 /// </summary>
 public sealed class GatheredLog : ILogEventSink, IDisposable
 {
     private const int MostGathered = 64 * 1024;
-    private static readonly TimeSpan Longest = TimeSpan.FromMilliseconds(100);
 
     private readonly ITextFormatter _formatter;
     private readonly Lock _lock = new();
     private readonly StringWriter _lines = new(System.Globalization.CultureInfo.InvariantCulture);
     private readonly TextWriter _output;
+    private readonly TimeSpan _longest;
     private readonly Timer _timer;
     private bool _isAwaited;
 
     /// <param name="formatter">Writes one event as a line.</param>
     /// <param name="output">Where the lines go.</param>
-    public GatheredLog(ITextFormatter formatter, TextWriter output)
+    /// <param name="longest">How long a line waits for others.</param>
+    public GatheredLog(ITextFormatter formatter, TextWriter output, TimeSpan longest)
     {
-        (_formatter, _output) = (formatter, output);
+        (_formatter, _output, _longest) = (formatter, output, longest);
         _timer = new Timer(_ => Flush());
     }
 
@@ -41,7 +41,7 @@ public sealed class GatheredLog : ILogEventSink, IDisposable
             else if (!_isAwaited)
             {
                 _isAwaited = true;
-                _timer.Change(Longest, Timeout.InfiniteTimeSpan);
+                _timer.Change(_longest, Timeout.InfiniteTimeSpan);
             }
         }
     }

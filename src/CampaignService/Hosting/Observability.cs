@@ -11,6 +11,9 @@ namespace CampaignService.Hosting;
 /// <summary>Structured logs: one line of JSON an event in Production, plain text in Development.</summary>
 public static class Observability
 {
+    /// <summary>So much of the log is missing after a kill.</summary>
+    private static readonly TimeSpan LogsGatheredFor = TimeSpan.FromMilliseconds(100);
+
     public static void AddLogs(this WebApplicationBuilder builder)
     {
         var logger = new LoggerConfiguration()
@@ -31,7 +34,7 @@ public static class Observability
             .Enrich.FromLogContext();
         logger = builder.Environment.IsDevelopment()
             ? logger.WriteTo.Console(formatProvider: System.Globalization.CultureInfo.InvariantCulture)
-            : logger.WriteTo.Sink(new GatheredLog(new JsonFormatter(renderMessage: true), Console.Out));
+            : logger.WriteTo.Sink(new GatheredLog(new JsonFormatter(renderMessage: true), Console.Out, LogsGatheredFor));
         Log.Logger = logger.CreateLogger();
         builder.Logging.ClearProviders().AddSerilog(Log.Logger);
         // The framework's scope of a request holds its path, and so user ids: every line written within one would show them. The trace id is in each line without it.

@@ -14,8 +14,22 @@ internal readonly record struct ProcessorTimes(double Service, double Database, 
     public static double Of(int process) => File.Exists($"/proc/{process}/stat") ? Of($"/proc/{process}") : 0;
 
     /// <summary>What the runtime of a process has used to compile its code anew, by the threads that did: they come and go.</summary>
-    public static Dictionary<string, double> CompilersOf(int process) =>
-        Directory.GetDirectories($"/proc/{process}/task").Where(task => File.ReadAllText($"{task}/comm").StartsWith(".NET Tiered", StringComparison.Ordinal)).ToDictionary(task => task, Of);
+    public static Dictionary<string, double> CompilersOf(int process)
+    {
+        var times = new Dictionary<string, double>();
+        foreach (var task in Directory.GetDirectories($"/proc/{process}/task"))
+        {
+            try
+            {
+                if (File.ReadAllText($"{task}/comm").StartsWith(".NET Tiered", StringComparison.Ordinal)) times[task] = Of(task);
+            }
+            catch (IOException)
+            {
+                // It has ended meanwhile.
+            }
+        }
+        return times;
+    }
 
     private static double Of(string folder)
     {

@@ -17,8 +17,10 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
     /// <summary>So many events are enough for one transaction; a run, which is not divided, may add some hundred.</summary>
     private const int AtOnce = 1_000;
 
-    /// <summary>Every so many turns it looks at the whole outbox, for those whose writer took long to commit.</summary>
+    /// <summary>Every so many turns it looks at the whole outbox, for those whose writer took longer than this to commit.</summary>
     private const int TurnsFromHere = 20;
+
+    private const string LongCommit = "5 seconds";
 
     private long _from;
     private int _turn;
@@ -63,34 +65,40 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
         await using var connection = await source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         // In a restored copy nothing is numbered before its places have been moved ahead. The lock is let go of when the commit is visible, so whoever has it next sees what was numbered.
-        await using (var alone = new NpgsqlCommand($"SELECT {DatabaseCopy.IsSame} AND pg_try_advisory_xact_lock(hashtext('number_events')) FROM delivery_pulse", connection))
+        // Both plans are off because what is taken leaves entries behind until it is vacuumed: only a walk along the index marks those, and passes over them the next time.
+        await using (var alone = new NpgsqlCommand($"""
+            SELECT {DatabaseCopy.IsSame} AND pg_try_advisory_xact_lock(hashtext('number_events')), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)
+            FROM delivery_pulse
+            """, connection))
         {
             if (!(bool)(await alone.ExecuteScalarAsync(ct))!) return 0;
         }
         if (++_turn % TurnsFromHere == 0) _from = 0;
         // outbox_events' and outbox_runs' keys, from where the last turn began: in front of that stand entries of rows long gone. What an erasure works on comes later. index on webhooks (app_no, id)
         await using var command = new NpgsqlCommand($"""
-            WITH first AS MATERIALIZED (SELECT id FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
-            runs AS MATERIALIZED (SELECT id, 2 * cardinality(subjects) AS n FROM outbox_runs WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
-            first_runs AS (SELECT id FROM (SELECT id, sum(n) OVER (ORDER BY id) - n AS before FROM runs) AS r WHERE before < {AtOnce}),
+            WITH first AS MATERIALIZED (SELECT ctid FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
+            runs AS MATERIALIZED (SELECT ctid, id, 2 * cardinality(subjects) AS n FROM outbox_runs WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
+            first_runs AS (SELECT ctid FROM (SELECT ctid, sum(n) OVER (ORDER BY id) - n AS before FROM runs) AS r WHERE before < {AtOnce}),
             -- One of them is a run of one, when a process of the version before has sent it.
             gone AS (
-              DELETE FROM outbox_events WHERE id IN (SELECT id FROM first)
+              DELETE FROM outbox_events WHERE ctid = ANY (ARRAY(SELECT ctid FROM first))
               RETURNING id, app_no, type, subject, CASE WHEN type = {(short)EventType.NotificationSent} THEN ARRAY[subject] END AS subjects, person, detail, data, at),
             gone_runs (id, app_no, type, subject, subjects, person, detail, data, at) AS (
-              DELETE FROM outbox_runs WHERE id IN (SELECT id FROM first_runs)
+              DELETE FROM outbox_runs WHERE ctid = ANY (ARRAY(SELECT ctid FROM first_runs))
               RETURNING id, app_no, {(short)EventType.NotificationSent}::smallint, NULL::bigint, subjects, NULL::text, NULL::text, NULL::text, at),
-            taken AS (SELECT * FROM gone UNION ALL SELECT * FROM gone_runs),
+            taken AS MATERIALIZED (
+              SELECT *, sum(coalesce(2 * cardinality(subjects), 1)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS place FROM (SELECT * FROM gone UNION ALL SELECT * FROM gone_runs) AS both_kinds),
+            -- Places for all of them at once: nobody else takes any meanwhile.
+            places AS MATERIALIZED (SELECT setval('event_seq', nextval('event_seq') + n - 1) - n AS before FROM (SELECT max(place) AS n FROM taken) AS all_taken WHERE n > 0),
             numbered AS (
               INSERT INTO events (app_no, seq, id, type, subject, subjects, person, detail, data, at)
-              SELECT app_no, CASE WHEN subjects IS NULL THEN nextval('event_seq') ELSE (SELECT max(nextval('event_seq')) FROM generate_series(1, 2 * cardinality(subjects))) END,
-                id, type, subject, subjects, person, detail, data, at FROM (SELECT * FROM taken ORDER BY id) AS in_order
+              SELECT app_no, before + place, id, type, subject, subjects, person, detail, data, at FROM taken, places
               RETURNING app_no, seq, type, subjects),
             wanted AS (
               INSERT INTO webhook_deliveries (webhook_no, seq, row_seq, app_no, due_at)
               SELECT w.no, e.seq, n.seq, n.app_no, clock_timestamp() FROM numbered n JOIN webhooks w ON w.app_no = n.app_no AND w.enabled CROSS JOIN LATERAL {EventRow.EachOf("n")} AS e (seq, type)
               WHERE EXISTS (SELECT 1 FROM unnest($2, $3) AS m (type, pattern) WHERE m.type = e.type AND m.pattern = ANY(w.events)))
-            SELECT coalesce(sum(coalesce(2 * cardinality(subjects), 1)), 0)::integer, min(id), id_at(clock_timestamp() - interval '1 minute') FROM taken
+            SELECT coalesce(max(place), 0)::integer, min(id), id_at(clock_timestamp() - interval '{LongCommit}') FROM taken
             """, connection)
         {
             Parameters = { new() { Value = _from }, new() { Value = EventTypes.Matches.Types }, new() { Value = EventTypes.Matches.Patterns } },

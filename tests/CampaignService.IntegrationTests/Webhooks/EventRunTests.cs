@@ -77,6 +77,31 @@ public sealed class EventRunTests(WebhookService service) : IClassFixture<Webhoo
         Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM (SELECT seq - lag(seq) OVER (ORDER BY seq) - 2 * cardinality(subjects) AS room FROM events WHERE app_no = -1) AS t WHERE room < 0"));
     }
 
+    /// <summary>What was taken stays in the tables until they are vacuumed: whoever read them whole would take longer with each turn.</summary>
+    [Fact]
+    public async Task What_waits_is_found_along_the_index_and_the_outbox_is_never_read_whole()
+    {
+        // Of its own: what other tests have read is counted late.
+        await using var own = new OwnService();
+        await own.InitializeAsync();
+        for (var turn = 0; turn < 5; turn++)
+        {
+            await own.ExecuteAsync("INSERT INTO outbox_runs (app_no, subjects) VALUES (-2, ARRAY[1, 2]), (-2, ARRAY[3])");
+            await own.ExecuteAsync("INSERT INTO outbox_events (app_no, type, subject) VALUES (-2, 7, 1)");
+            Assert.Equal(7, await own.SequenceAsync());
+        }
+        // A session tells of its reading a second later, of all of it together.
+        await Eventually.HoldsAsync(async () => await own.SequenceAsync() == 0 && await ScansAsync("idx_scan") >= 12);
+        Assert.Equal(0, await ScansAsync("seq_scan"));
+
+        Task<long> ScansAsync(string kind) => own.ScalarAsync<long>($"SELECT sum({kind})::bigint FROM pg_stat_user_tables WHERE relname IN ('outbox_runs', 'outbox_events')");
+    }
+
+    private sealed class OwnService : TestService, IAsyncDisposable
+    {
+        ValueTask IAsyncDisposable.DisposeAsync() => new(DisposeAsync());
+    }
+
     private static string Id(JsonElement happened) => happened.GetProperty("id").GetString()!;
 
     private static string IdOf(PendingNotification notification) => Ids.FromNumber(Ids.Notification, notification.Id);

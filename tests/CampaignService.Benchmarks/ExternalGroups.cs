@@ -8,22 +8,30 @@ namespace CampaignService.Benchmarks;
 /// <summary>Figures of sending to servers of others: against a bare loop of an HTTP client, against what concurrency allows, and under a limit.</summary>
 internal static class ExternalGroups
 {
-    private const int LoopbackConcurrency = 64;
+    /// <summary>The default of a channel, and about the most it may be set to.</summary>
+    private static readonly int[] Concurrencies = [256, 1024];
 
     private static readonly TimeSpan Slow = TimeSpan.FromMilliseconds(50), RateTime = TimeSpan.FromSeconds(30);
 
     /// <summary>The same number of calls of the same size by the same number of callers, from this process.</summary>
     public static async Task<Figure[]> LoopbackAsync(Bench bench, Product product, ServiceProcess service, int reps, CancellationToken ct)
     {
+        var figures = new List<Figure>();
+        foreach (var concurrency in Concurrencies) figures.Add(await LoopbackAsync(bench, product, service, reps, concurrency, ct));
+        return [.. figures];
+    }
+
+    private static async Task<Figure> LoopbackAsync(Bench bench, Product product, ServiceProcess service, int reps, int concurrency, CancellationToken ct)
+    {
         await using var sink = await BenchSink.StartAsync();
-        var template = await product.WebhookTemplateAsync(sink.Url, new { maxConcurrency = LoopbackConcurrency }, ct);
+        var template = await product.WebhookTemplateAsync(sink.Url, new { maxConcurrency = concurrency }, ct);
         var (ours, bare) = (new List<double>(), new List<double>());
         var (processor, itsDatabase, itsLoop) = (new List<double>(), new List<double>(), new List<double>());
         // Both sides in turn: the server of the calls is compiled with them.
         await service.WarmUpAsync(async () =>
         {
             await SendAsync(bench, product, sink, template, bench.File, ct);
-            await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
+            await BareAsync(sink, Bench.Rows, concurrency, ct);
         });
         await Bench.InterleaveAsync(reps, ct,
             async measured =>
@@ -42,23 +50,20 @@ internal static class ExternalGroups
             async measured =>
             {
                 var before = ProcessorTimes.Of(Environment.ProcessId);
-                var time = await BareAsync(sink, Bench.Rows, LoopbackConcurrency, ct);
+                var time = await BareAsync(sink, Bench.Rows, concurrency, ct);
                 if (!measured) return;
                 bare.Add(Bench.Rows / time.TotalSeconds);
                 itsLoop.Add((ProcessorTimes.Of(Environment.ProcessId) - before) / Bench.Rows * 1e6);
             });
-        return
-        [
-            new($"Webhook messages to a server on loopback, {LoopbackConcurrency} at once, rate against a bare loop of HttpClient", ours.Ratios(bare).Median(), "x", 0.9, 0.8, AtMost: false,
-                string.Create(CultureInfo.InvariantCulture, $"product {Rates(ours)}; bare loop {Rates(bare)}; {Bench.Rows:N0} messages of {sink.LastBytes} B each. Processor time of a message: service {processor.Median():0} us, database {itsDatabase.Median():0} us; of a call of the bare loop with its server {itsLoop.Median():0} us")),
-        ];
+        return new($"Webhook messages to a server on loopback, {concurrency:N0} at once, rate against a bare loop of HttpClient", ours.Ratios(bare).Median(), "x", 0.9, 0.8, AtMost: false,
+            string.Create(CultureInfo.InvariantCulture, $"product {Rates(ours)}; bare loop {Rates(bare)}; {Bench.Rows:N0} messages of {sink.LastBytes} B each. Processor time of a message: service {processor.Median():0} us, database {itsDatabase.Median():0} us; of a call of the bare loop with its server {itsLoop.Median():0} us"));
     }
 
     public static async Task<Figure[]> SlowAsync(Bench bench, Product product, int reps, CancellationToken ct)
     {
         await using var sink = await BenchSink.StartAsync(Slow);
         var figures = new List<Figure>();
-        foreach (var (concurrency, floor) in new[] { (256, 0.85), (1024, 0.7) })
+        foreach (var (concurrency, floor) in Concurrencies.Zip([0.85, 0.7]))
         {
             var template = await product.WebhookTemplateAsync(sink.Url, new { maxConcurrency = concurrency }, ct);
             var ideal = concurrency / Slow.TotalSeconds;

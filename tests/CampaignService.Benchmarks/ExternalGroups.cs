@@ -8,7 +8,7 @@ namespace CampaignService.Benchmarks;
 /// <summary>Figures of sending to servers of others: against a bare loop of an HTTP client, against what concurrency allows, and under a limit.</summary>
 internal static class ExternalGroups
 {
-    /// <summary>The default of a channel, and about the most it may be set to.</summary>
+    /// <summary>The default of a channel, and a large one.</summary>
     private static readonly int[] Concurrencies = [256, 1024];
 
     private static readonly TimeSpan Slow = TimeSpan.FromMilliseconds(50), RateTime = TimeSpan.FromSeconds(30);

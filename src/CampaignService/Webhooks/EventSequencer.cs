@@ -17,9 +17,10 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
     /// <summary>So many events are enough for one transaction; a run, which is not divided, may add some hundred.</summary>
     private const int AtOnce = 1_000;
 
-    /// <summary>Every so many turns it looks at the whole outbox, for those whose writer took longer than this to commit.</summary>
+    /// <summary>Every so many turns it looks at the whole outbox, for those whose writer took longer than <see cref="LongCommit"/>.</summary>
     private const int TurnsFromHere = 20;
 
+    /// <summary>From writing an event to its commit. So far back a turn looks behind the one before.</summary>
     private const string LongCommit = "5 seconds";
 
     private long _from;
@@ -74,7 +75,7 @@ public sealed class EventSequencer(NpgsqlDataSource source, WebhookSignal delive
             if (!(bool)(await alone.ExecuteScalarAsync(ct))!) return 0;
         }
         if (++_turn % TurnsFromHere == 0) _from = 0;
-        // outbox_events' and outbox_runs' keys, from where the last turn began: in front of that stand entries of rows long gone. What an erasure works on comes later. index on webhooks (app_no, id)
+        // outbox_events' and outbox_runs' keys, from a little before the last turn: in front of that stand entries of rows long gone. What an erasure works on comes later. index on webhooks (app_no, id)
         await using var command = new NpgsqlCommand($"""
             WITH first AS MATERIALIZED (SELECT ctid FROM outbox_events WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),
             runs AS MATERIALIZED (SELECT ctid, id, 2 * cardinality(subjects) AS n FROM outbox_runs WHERE id >= $1 ORDER BY id LIMIT {AtOnce} FOR UPDATE SKIP LOCKED),

@@ -102,8 +102,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     public async Task A_chunk_whose_worker_died_is_taken_over_and_nobody_gets_it_twice()
     {
         var id = await Api.SendingAsync(2_500);
-        var queue = service.Services.GetRequiredService<ChunkQueue>();
-        var died = await queue.ClaimAsync(-1, CancellationToken.None);
+        var died = await service.ClaimAsync();
         Assert.NotNull(died);
         await service.DeliverAsync();
         Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
@@ -128,13 +127,13 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         var queue = service.Services.GetRequiredService<ChunkQueue>();
         for (var death = 1; death <= LeaseRescuer.MaxStarts; death++)
         {
-            var claim = await queue.ClaimAsync(-1, CancellationToken.None);
+            var claim = await service.ClaimAsync();
             Assert.Equal((0, death == LeaseRescuer.MaxStarts), (claim!.No, claim.IsSuspect));
             if (claim.IsSuspect)
             {
                 // Waiting to be alone is no start: a death then was not of this chunk's making.
                 await service.ExpireLeasesAsync();
-                claim = await queue.ClaimAsync(-1, CancellationToken.None);
+                claim = await service.ClaimAsync();
                 Assert.True(await queue.BeginAloneAsync(claim!, CancellationToken.None));
             }
             await service.ExpireLeasesAsync();
@@ -152,7 +151,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     public async Task A_death_between_the_last_chunk_and_the_end_is_made_good_by_the_sweep()
     {
         var id = await Api.SendingAsync(10);
-        var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
+        var chunk = await service.ClaimAsync();
         await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: false, CancellationToken.None);
         Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
         await service.Services.GetRequiredService<BatchFinisher>().SweepAsync(CancellationToken.None);
@@ -190,9 +189,8 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         await Api.PostAsync($"/api/campaigns/{urgent}/recipients", new { userIds = new[] { "x" } });
         await Api.DoAsync(urgent, "send");
 
-        var queue = service.Services.GetRequiredService<ChunkQueue>();
         var order = new List<long>();
-        while (await queue.ClaimAsync(-1, CancellationToken.None) is { } claim) order.Add(claim.BatchId);
+        while (await service.ClaimAsync() is { } claim) order.Add(claim.BatchId);
         // Every fourth claim looks for bulk first, so that a flood of direct sends cannot bring that to a stop.
         Assert.Contains(await service.BatchOfAsync(urgent), order.Take(2));
         Assert.Contains(await service.BatchOfAsync(young), order.Take(3));
@@ -237,7 +235,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         await using var transaction = await connection.BeginTransactionAsync();
         await using var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await service.BatchOfAsync(id) } } };
         await hold.ExecuteScalarAsync();
-        var chunk = await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
+        var chunk = await service.ClaimAsync();
         Assert.NotNull((await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: true, CancellationToken.None)).Next);
         Assert.False(await service.Services.GetRequiredService<BatchFinisher>().TryFinishAsync(chunk!.BatchId, CancellationToken.None));
         await transaction.RollbackAsync();
@@ -256,9 +254,9 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     {
         var batch = await service.BatchOfAsync(id);
         Assert.Equal(recipients, await service.ScalarAsync<long>("SELECT count(*) FROM feed_items WHERE source_id = $1", batch));
-        // Every recipient has one item, and it holds that recipient's own values.
-        Assert.Equal(recipients, await service.ScalarAsync<long>(
-            "SELECT count(*) FROM (SELECT user_id, vars FROM feed_items WHERE source_id = $1 GROUP BY user_id, vars HAVING count(*) = 1) f JOIN recipients r ON r.batch_id = $1 AND r.user_id = f.user_id AND r.vars = f.vars", batch));
+        // As many items as recipients, and none is missing with its own values: everybody has one. EXCEPT is hashed or sorted whatever the statistics say.
+        Assert.Equal(0, await service.ScalarAsync<long>(
+            "SELECT count(*) FROM (SELECT user_id, vars FROM recipients WHERE batch_id = $1 EXCEPT ALL SELECT user_id, vars FROM feed_items WHERE source_id = $1) missing", batch));
         var totals = (await Api.CampaignAsync(id)).GetProperty("totals");
         Assert.Equal((recipients, 0), (totals.GetProperty("delivered").GetInt32(), totals.GetProperty("pending").GetInt32()));
     }

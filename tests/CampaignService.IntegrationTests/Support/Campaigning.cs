@@ -59,7 +59,10 @@ public static class Campaigning
     /// <summary>Claims the next chunk, as a worker that then dies, or comes late.</summary>
     public static async Task<ChunkClaim?> ClaimAsync(this TestService service)
     {
-        await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
+        // However long the test before took: without a fresh pulse nothing is handed out.
+        var pulse = service.Services.GetRequiredService<DeliveryPulse>();
+        pulse.Forget();
+        await pulse.BeatAsync(CancellationToken.None);
         return await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
     }
 

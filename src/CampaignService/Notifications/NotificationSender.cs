@@ -60,9 +60,15 @@ public sealed class NotificationSender(CurrentApp app, SendableTemplates templat
     /// <summary>Nobody is skipped on this path: the caller is there to be told.</summary>
     private static void RequireValues(SendableTemplate template, Audience audience)
     {
-        string[] faults = [.. audience.UserIds.SelectMany((user, i) => template.Required.Where(v => audience.Values[i][v.Position] is null)
-            .Select(v => $"variables.{user}.{v.Key}: is required by the template and has no default"))];
-        if (faults.Length > 0) throw new ApiException(Errors.InvalidVariables(faults));
+        var faults = new List<string>();
+        for (var i = 0; i < audience.UserIds.Count; i++)
+        {
+            foreach (var required in template.Required)
+            {
+                if (audience.Values[i][required.Position] is null) faults.Add($"variables.{audience.UserIds[i]}.{required.Key}: is required by the template and has no default");
+            }
+        }
+        if (faults.Count > 0) throw new ApiException(Errors.InvalidVariables(faults));
     }
 
     internal static IReadOnlyList<ChannelName> ChannelsOf(SendableTemplate template) =>

@@ -1,5 +1,6 @@
 using CampaignService.Feed;
 using CampaignService.Idempotency;
+using CampaignService.Templates;
 using Npgsql;
 
 namespace CampaignService.Notifications;
@@ -17,9 +18,9 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
     /// for each app with all of its own, is known beforehand.
     /// </summary>
     private static readonly string Unguarded = $"""
-        WITH made AS ({InsertNotifications($"unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS {Given})")}),
-        told AS (INSERT INTO outbox_runs (app_no, subjects) SELECT run.app_no, run.ids::bigint[] FROM unnest($18, $19) AS run (app_no, ids))
-        {InsertItems("unnest($12, $13, $14, $15, $16, $17) AS r (app_no, source_id, channel_no, hours, user_id, vars)")}
+        WITH made AS ({InsertNotifications($"{Rows(1, 11)} AS {Given})")}),
+        told AS (INSERT INTO outbox_runs (app_no, subjects) SELECT run.app_no, run.ids::bigint[] FROM {Rows(18, 19)} AS run (app_no, ids))
+        {InsertItems($"{Rows(12, 17)} AS r (app_no, source_id, channel_no, hours, user_id, vars)")}
         """;
 
     /// <summary>
@@ -29,7 +30,7 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
     private static readonly string Guarded = $"""
         WITH won AS ( -- idempotency_keys' key
           INSERT INTO idempotency_keys AS k (app_no, key, digest, state, status, answer, at)
-          SELECT app_no, key, digest, 3, 200, answer, clock_timestamp() FROM unnest($19, $20, $21, $22) AS u (app_no, key, digest, answer)
+          SELECT app_no, key, digest, 3, 200, answer, clock_timestamp() FROM {Rows(19, 22)} AS u (app_no, key, digest, answer)
           ORDER BY app_no, key
           ON CONFLICT (app_no, key) DO UPDATE
           SET digest = excluded.digest, state = excluded.state, token = NULL, status = excluded.status, answer = excluded.answer, location = NULL, person = NULL, at = excluded.at
@@ -37,13 +38,13 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
           RETURNING app_no, key),
         made AS ( -- notifications' key
           {InsertNotifications($"""
-            unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $18) AS {Given}, key)
+            {Rows(1, 11, 18)} AS {Given}, key)
             WHERE n.key IS NULL OR EXISTS (SELECT 1 FROM won WHERE won.app_no = n.app_no AND won.key = n.key)
             """)}
           ON CONFLICT (app_no, id) DO NOTHING
           RETURNING app_no, id),
         told AS (INSERT INTO outbox_runs (app_no, subjects) SELECT app_no, array_agg(id ORDER BY id) FROM made GROUP BY app_no)
-        {InsertItems("made JOIN unnest($12, $13, $14, $15, $16, $17) AS r (app_no, source_id, channel_no, hours, user_id, vars) ON r.source_id = made.id")}
+        {InsertItems($"made JOIN {Rows(12, 17)} AS r (app_no, source_id, channel_no, hours, user_id, vars) ON r.source_id = made.id")}
         RETURNING source_id
         """;
 
@@ -103,6 +104,13 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         }
     }
 
+    /// <summary>
+    /// Arrays side by side as rows. In the select list they are walked together; <c>unnest</c> of several in FROM keeps each in a store of its own first, which
+    /// took a quarter of the time of writing a notification.
+    /// </summary>
+    private static string Rows(int first, int last, params int[] more) =>
+        $"(SELECT {string.Join(", ", Enumerable.Range(first, last - first + 1).Concat(more).Select(parameter => $"unnest(${parameter})"))})";
+
     private static string InsertNotifications(string given) => $"""
         INSERT INTO notifications (app_no, id, mode, status, template_id, template_version, template_slug, tag, receivers, duplicates, user_ids, user_vars, channel_nos, created_at, completed_at)
         SELECT n.app_no, n.id, 1, 2, n.template_id, n.template_version, n.template_slug, n.tag, n.receivers, n.duplicates, n.user_ids::text[], n.user_vars::text[], n.channel_nos::int[],
@@ -134,7 +142,14 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
 
     private static NpgsqlBatchCommand WriteCommand(IReadOnlyList<PendingNotification> batch, PendingNotification[] keyed, bool isGuarded)
     {
-        var items = batch.SelectMany(n => n.UserIds.SelectMany((user, i) => n.Template.Enabled.Select(c => (Of: n, Channel: c, User: user, Vars: n.Texts.Each[i])))).ToArray();
+        var items = new List<(PendingNotification Of, SendableChannel Channel, int Receiver)>(batch.Count);
+        foreach (var notification in batch)
+        {
+            for (var receiver = 0; receiver < notification.UserIds.Count; receiver++)
+            {
+                foreach (var channel in notification.Template.Enabled) items.Add((notification, channel, receiver));
+            }
+        }
         var command = new NpgsqlBatchCommand(isGuarded ? Guarded : Unguarded);
         Add(batch.Select(n => n.Template.Version.AppNo).ToArray());
         Add(batch.Select(n => n.Id).ToArray());
@@ -151,8 +166,8 @@ public sealed class NotificationStore([FromKeyedServices(NotificationPool.Key)] 
         Add(items.Select(i => i.Of.Id).ToArray());
         Add(items.Select(i => i.Channel.Channel.No).ToArray());
         Add(items.Select(i => i.Channel.RetentionHours).ToArray());
-        Add(items.Select(i => i.User).ToArray());
-        Add(items.Select(i => i.Vars).ToArray());
+        Add(items.Select(i => i.Of.UserIds[i.Receiver]).ToArray());
+        Add(items.Select(i => i.Of.Texts.Each[i.Receiver]).ToArray());
         if (!isGuarded)
         {
             var runs = batch.GroupBy(n => n.Template.Version.AppNo).ToArray();

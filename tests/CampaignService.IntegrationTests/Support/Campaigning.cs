@@ -60,9 +60,7 @@ public static class Campaigning
     public static async Task<ChunkClaim?> ClaimAsync(this TestService service)
     {
         // However long the test before took: without a fresh pulse nothing is handed out.
-        var pulse = service.Services.GetRequiredService<DeliveryPulse>();
-        pulse.Forget();
-        await pulse.BeatAsync(CancellationToken.None);
+        await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
         return await service.Services.GetRequiredService<ChunkQueue>().ClaimAsync(-1, CancellationToken.None);
     }
 

@@ -68,7 +68,6 @@ public class TestService : IAsyncLifetime
     public async Task DeliverAsync()
     {
         var worker = Services.GetRequiredService<DeliveryWorker>();
-        Services.GetRequiredService<DeliveryPulse>().Forget(); // a clock that stands still would never beat again
         await worker.DeliverAllAsync(CancellationToken.None);
         await worker.SweepAsync(CancellationToken.None);
         await Services.GetRequiredService<ExternalWorker>().DrainAsync(CancellationToken.None);

@@ -114,8 +114,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
 
         // The first worker was only slow and comes back: its token is no longer the chunk's.
-        var processor = service.Services.GetRequiredService<ChunkProcessor>();
-        Assert.False((await processor.ProcessAsync(died, claimNext: false, CancellationToken.None)).Closed);
+        Assert.False((await service.ProcessAsync(died)).Closed);
         await ShouldHaveServedEverybodyOnceAsync(id, 2_500);
     }
 
@@ -152,7 +151,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
     {
         var id = await Api.SendingAsync(10);
         var chunk = await service.ClaimAsync();
-        await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: false, CancellationToken.None);
+        await service.ProcessAsync(chunk!);
         Assert.Equal("sending", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
         await service.Services.GetRequiredService<BatchFinisher>().SweepAsync(CancellationToken.None);
         Assert.Equal("completed", (await Api.CampaignAsync(id)).GetProperty("status").GetString());
@@ -236,7 +235,7 @@ public sealed class DeliveryTests(TestService service) : IClassFixture<TestServi
         await using var hold = new Npgsql.NpgsqlCommand("SELECT 1 FROM batches WHERE id = $1 FOR UPDATE", connection) { Parameters = { new() { Value = await service.BatchOfAsync(id) } } };
         await hold.ExecuteScalarAsync();
         var chunk = await service.ClaimAsync();
-        Assert.NotNull((await service.Services.GetRequiredService<ChunkProcessor>().ProcessAsync(chunk!, claimNext: true, CancellationToken.None)).Next);
+        Assert.NotNull((await service.ProcessAsync(chunk!, claimNext: true)).Next);
         Assert.False(await service.Services.GetRequiredService<BatchFinisher>().TryFinishAsync(chunk!.BatchId, CancellationToken.None));
         await transaction.RollbackAsync();
         await service.ExpireLeasesAsync();

@@ -38,8 +38,7 @@ internal static class ExternalGroups
             {
                 var campaign = await UploadedAsync(bench, product, template, bench.File, ct);
                 var (sunk, before) = (sink.Taken, await ProcessorTimes.NowAsync(bench, service, ct));
-                // Seldom, for what it costs to look is at the cost of the product alone.
-                var time = await product.SendUntilEndedAsync(campaign, ct, everyMs: 10);
+                var time = await product.SendUntilEndedAsync(campaign, ct, () => sink.UntilAsync(sunk + Bench.Rows, ct));
                 var used = await ProcessorTimes.NowAsync(bench, service, ct) - before;
                 await CheckAsync(bench, product, sink, campaign, bench.File, sunk, ct);
                 if (!measured) return;
@@ -135,7 +134,7 @@ internal static class ExternalGroups
     {
         var campaign = await UploadedAsync(bench, product, template, file, ct);
         var before = sink.Taken;
-        var time = await product.SendUntilEndedAsync(campaign, ct);
+        var time = await product.SendUntilEndedAsync(campaign, ct, () => sink.UntilAsync(before + file.Rows, ct));
         await CheckAsync(bench, product, sink, campaign, file, before, ct);
         return time;
     }

@@ -22,7 +22,7 @@ public static class ChunkPlanner
     public const int ChunkSize = 2000;
 
     /// <summary>The same when any of the channels is external: what a worker holds while it waits for providers.</summary>
-    public const int ExternalChunkSize = 500;
+    public const int ExternalChunkSize = 1000;
 
     /// <summary>
     /// Runs in the caller's transaction with the batch row locked. What goes to a channel that is not enabled is skipped here and now,

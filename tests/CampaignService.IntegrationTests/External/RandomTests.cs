@@ -86,7 +86,7 @@ public sealed class RandomTests(ExternalService service) : IClassFixture<Externa
         var chunks = new ExternalChunks(service.Services.GetRequiredKeyedService<NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
         foreach (var channel in (await chunks.ReadyLanesAsync(CancellationToken.None)).Select(ready => ready.Key))
         {
-            if (await chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], CancellationToken.None) is not { } claim) continue;
+            if (await chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], random.Next(2) * ChunkRun.Window, CancellationToken.None) is not { } claim) continue;
             var pass = new ChunkPass(claim, await chunks.LoadAsync(claim, CancellationToken.None), resends: true, new CampaignService.Channels.ExternalSettings(), TimeProvider.System);
             if (random.Next(3) > 0) await chunks.NoteAsync(claim, pass.Now(random.Next(claim.N + 1)), null, isTakeover: false, renews: true, CancellationToken.None);
         }

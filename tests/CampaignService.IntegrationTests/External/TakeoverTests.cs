@@ -56,7 +56,7 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         else
         {
             // At most a window. What the calls of the one that was frozen came to is known later, and settles those.
-            Assert.InRange(counts["uncertain"], 1, 250);
+            Assert.InRange(counts["uncertain"], 1, ChunkRun.Window);
             Assert.Equal(480, counts["uncertain"] + counts["delivered"]);
         }
         // Nobody is lost, and who got it twice got it with one key.
@@ -65,14 +65,53 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
     }
 
     [Fact]
+    public async Task Whose_worker_dies_before_it_has_written_anything_is_uncertain_as_far_as_its_claim_said()
+    {
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { onUncertain = "hold" });
+        var id = await Api.SendToAsync(template, 480);
+        var claim = (await ClaimAsync())!;
+        Assert.Equal((0, ChunkRun.Window), (claim.Intent, claim.MayBegin));
+
+        await DieAsync();
+        await service.DeliverAsync();
+
+        var counts = await Api.CountsAsync(id);
+        Assert.Equal((ChunkRun.Window, 480 - ChunkRun.Window), (counts["uncertain"], counts["delivered"]));
+        Assert.Equal("worker_died", Text(await Api.MessageAsync(id, $"u{ChunkRun.Window - 1:0000}"), "reason"));
+        Assert.Equal("delivered", Text(await Api.MessageAsync(id, $"u{ChunkRun.Window:0000}"), "status"));
+    }
+
+    [Fact]
+    public async Task No_call_may_begin_with_a_claim_under_a_limit_or_where_there_are_results()
+    {
+        _sink.AnswerWith(400);
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url);
+        var id = await Api.SendToAsync(template, 20);
+        await Api.DoAsync(id, "limit", new { ratePerSecond = 1000 });
+        Assert.Equal(0, (await ClaimAsync())!.MayBegin);
+
+        await DieAsync();
+        await Api.DoAsync(id, "limit", new { ratePerSecond = (double?)null });
+        await service.DeliverAsync();
+        Assert.Equal(20, (await Api.CountsAsync(id))["failed"]);
+        await Api.DoAsync(id, "retry-failed");
+        Assert.Equal(0, (await ClaimAsync())!.MayBegin);
+
+        // Nobody is uncertain of whom no call may have begun.
+        await DieAsync();
+        _sink.AnswerWith(200);
+        await service.DeliverAsync();
+        Assert.Equal(("completed", 20), (await Api.StatusAsync(id), (await Api.CountsAsync(id))["delivered"]));
+        Assert.Equal(0, await service.ScalarAsync<long>("SELECT count(*) FROM recipient_exceptions WHERE batch_id = $1 AND reason = 'worker_died'", await service.BatchOfAsync(id)));
+    }
+
+    [Fact]
     public async Task A_chunk_that_three_workers_died_of_is_set_aside_and_what_may_have_been_sent_is_uncertain()
     {
         var (template, _) = await Api.NewWebhookAsync(_sink.Url);
         var id = await Api.SendToAsync(template, 20);
-        var chunks = new ExternalChunks(service.Services.GetRequiredKeyedService<Npgsql.NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
-        await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
-        var channel = (await chunks.ReadyLanesAsync(CancellationToken.None)).Single().Key;
-        var claim = (await chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], CancellationToken.None))!;
+        var chunks = Chunks;
+        var claim = (await ClaimAsync(window: 0))!;
         await chunks.NoteAsync(claim, new PassState(new byte[20], 7, 0, 0, 0, 0, [], 0, null), null, isTakeover: false, renews: true, CancellationToken.None);
         for (var death = 2; death <= 3; death++)
         {
@@ -182,6 +221,15 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
     }
 
     /// <summary>The worker that holds chunks is taken for dead.</summary>
+    private ExternalChunks Chunks => new(service.Services.GetRequiredKeyedService<Npgsql.NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
+
+    private async Task<ExternalClaim?> ClaimAsync(int window = ChunkRun.Window)
+    {
+        await service.Services.GetRequiredService<DeliveryPulse>().BeatAsync(CancellationToken.None);
+        var channel = (await Chunks.ReadyLanesAsync(CancellationToken.None)).Single().Key;
+        return await Chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], window, CancellationToken.None);
+    }
+
     private Task DieAsync() => service.ExecuteAsync("UPDATE chunks SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() - interval '1 minute' WHERE state = 2");
 
     private async Task WrittenAsync(string id, int delivered) =>

@@ -41,7 +41,9 @@ internal sealed class ChunkPass
         (_claim, _settings, _resends, _isProbe, _clock, _results) = (claim, settings, resends, isProbe, clock, new byte[people.Count]);
         (_delivered, _failed, _skipped, _uncertain) = (claim.Delivered, claim.Failed, claim.Skipped, claim.Uncertain);
         Targets = [.. people.Select((person, place) => new ChunkTarget(place, person)).Where(IsTarget)];
-        Lost = [.. people.Select((person, place) => new ChunkTarget(place, person)).Where(t => t.Place < claim.Intent && claim.Results![t.Place] == Open)];
+        // Without results its worker died in its first window: there whoever is open may have been called.
+        var lost = claim.Results is null ? Targets : people.Select((person, place) => new ChunkTarget(place, person)).Where(t => claim.Results[t.Place] == Open);
+        Lost = [.. lost.Where(t => t.Place < claim.Intent)];
         _open = Targets.Count;
     }
 
@@ -52,7 +54,7 @@ internal sealed class ChunkPass
     public IReadOnlyList<ChunkTarget> Lost { get; }
 
     /// <summary>The order in which a probe tries them: those tried least first, so that it does not meet the same message again and again.</summary>
-    public IReadOnlyList<ChunkTarget> LeastTried => [.. Targets.OrderBy(t => t.Person.Attempts).ThenBy(_ => Random.Shared.Next())];
+    public IReadOnlyList<ChunkTarget> LeastTried => [.. Targets.OrderBy(t => t.Person.Noted.Attempts).ThenBy(_ => Random.Shared.Next())];
 
     /// <summary>Only this one is sent to: should the process die, none of those before was.</summary>
     public void LeaveOthers(ChunkTarget target)
@@ -107,7 +109,7 @@ internal sealed class ChunkPass
     {
         // Also of a probe: else a message that nobody can take would be tried for ever.
         var counts = result.IsAttempt;
-        var attempts = (short)Math.Min(short.MaxValue, target.Person.Attempts + (counts ? 1 : 0));
+        var attempts = (short)Math.Min(short.MaxValue, target.Person.Noted.Attempts + (counts ? 1 : 0));
         if (result.Outcome == SendOutcome.Sent)
         {
             _served.Add(target.Person.UserId);
@@ -136,7 +138,7 @@ internal sealed class ChunkPass
 
     /// <summary>Notes somebody who is not to be sent to.</summary>
     public void Skip(ChunkTarget target, string reason, string? detail) =>
-        Set(target, target.WasUncertain ? MessageStatus.Uncertain : MessageStatus.Skipped, reason, detail, target.Person.Attempts);
+        Set(target, target.WasUncertain ? MessageStatus.Uncertain : MessageStatus.Skipped, reason, detail, target.Person.Noted.Attempts);
 
     /// <summary>Notes those whom a worker that died may have sent to as uncertain, before anything else is done about them.</summary>
     /// <param name="isSetAside">The chunk has cost too many workers: nothing of it is sent again by itself.</param>
@@ -144,7 +146,7 @@ internal sealed class ChunkPass
     {
         foreach (var target in Lost)
         {
-            Set(target, MessageStatus.Uncertain, WorkerDied, null, (short)(target.Person.Attempts + 1), _resends && !isSetAside ? TimeSpan.Zero : null);
+            Set(target, MessageStatus.Uncertain, WorkerDied, null, (short)(target.Person.Noted.Attempts + 1), _resends && !isSetAside ? TimeSpan.Zero : null);
         }
     }
 
@@ -185,17 +187,17 @@ internal sealed class ChunkPass
     /// <summary>Who is to be sent to, of whom the constructor also sets the result so far.</summary>
     private bool IsTarget(ChunkTarget target)
     {
-        var (place, person) = target;
-        if (person.Status is null)
+        var (place, noted) = (target.Place, target.Person.Noted);
+        if (noted.Status is null)
         {
             var before = _claim.Results is null ? Open : _claim.Results[place];
             _results[place] = before == Delivered ? Delivered : _claim.Base is not null || _claim.Rest is not null ? AsChunk : Open;
             return _results[place] == Open;
         }
-        var waits = person.DueIn is not null && (person.IsReopened || target.WasUncertain);
-        var isDue = person.DueIn is null ? person.IsReopened : waits && (_isProbe || person.DueIn <= TimeSpan.Zero);
+        var waits = noted.DueIn is not null && (noted.IsReopened || target.WasUncertain);
+        var isDue = noted.DueIn is null ? noted.IsReopened : waits && (_isProbe || noted.DueIn <= TimeSpan.Zero);
         _results[place] = isDue ? Open : Noted;
-        if (waits && !isDue) Await(_clock.GetUtcNow() + person.DueIn!.Value);
+        if (waits && !isDue) Await(_clock.GetUtcNow() + noted.DueIn!.Value);
         return isDue;
     }
 
@@ -210,7 +212,7 @@ internal sealed class ChunkPass
             else if (status == MessageStatus.Skipped) _skipped++;
             else if (status == MessageStatus.Uncertain) _uncertain++;
             _fresh++;
-            var isSimple = status == MessageStatus.Delivered && target.Person.Status is null && attempts <= 1;
+            var isSimple = status == MessageStatus.Delivered && target.Person.Noted.Status is null && attempts <= 1;
             _results[target.Place] = isSimple ? Delivered : Noted;
             if (after is { } wait) Await(_clock.GetUtcNow() + wait);
             if (isSimple) return;

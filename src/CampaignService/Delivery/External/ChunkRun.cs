@@ -13,11 +13,11 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate batch, ExternalWorks works, bool isProbe, CancellationToken stop, CancellationToken abandon) : IDisposable
 {
-    /// <summary>By how many people the intent is moved on: so many, and those whose calls are under way, may be uncertain after a crash. Half a chunk, so that it takes two writes and one at the end.</summary>
-    private const int Window = ChunkPlanner.ExternalChunkSize / 2;
+    /// <summary>By how many people the intent is moved on: so many, and those whose calls are under way, may be uncertain after a crash. A third of a chunk, so that it takes three writes: the first is the claim, and the one at the end has no more to say than those between.</summary>
+    internal const int Window = (ChunkPlanner.ExternalChunkSize + 2) / 3;
 
     /// <summary>Results that are not written at once, but with the next that has to be.</summary>
-    private const int MostUnwritten = 400;
+    private const int MostUnwritten = 500;
 
     /// <summary>So often it is looked whether the line needs a further chunk: while one waits for its next window to be committed, another goes on.</summary>
     private const int LookEvery = 100;
@@ -43,7 +43,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private readonly int[] _outcomes = new int[4];
     private ChunkPass _pass = null!;
     private long _renewedAt = claim.ClaimedAt;
-    private int _intent, _wanted, _calls = 1, _unstarted = claim.N;
+    private int _intent = claim.MayBegin, _wanted = claim.MayBegin, _calls = 1, _unstarted = claim.N;
     private volatile bool _isLost, _isRecalled, _isDone;
     private readonly TaskCompletionSource _allAnswered = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -143,9 +143,10 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         for (var i = 0; i < targets.Count; i++)
         {
             var target = targets[i];
+            var vars = BinaryTextArray.Read(target.Person.Vars);
             var (reason, detail) = target.Person.IsGone ? ("address_gone", null)
-                : template.MissingFor(target.Person.Vars) is { } missing ? (InAppMessages.MissingVariable, missing)
-                : template.InvalidFor(target.Person.Vars) is { } invalid ? (InAppMessages.InvalidVariable, invalid) : (null, (string?)null);
+                : template.MissingFor(vars) is { } missing ? (InAppMessages.MissingVariable, missing)
+                : template.InvalidFor(vars) is { } invalid ? (InAppMessages.InvalidVariable, invalid) : (null, (string?)null);
             if (reason is not null)
             {
                 _pass.Skip(target, reason, detail);
@@ -154,7 +155,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             else
             {
                 people.Add(target);
-                messages.Add(new OutgoingMessage(works.Ids.Of(claim.BatchId, claim.ChannelNo, target.Person.UserId), target.Person.UserId, Rendered(template, target.Person.Vars), source));
+                messages.Add(new OutgoingMessage(works.Ids.Of(claim.BatchId, claim.ChannelNo, target.Person.UserId), target.Person.UserId, Rendered(template, vars), source));
             }
             var isFull = people.Count > 0 && (isProbe || people.Count >= line.Route.Settings.BatchSize || i == targets.Count - 1);
             if (!isFull) continue;

@@ -1,4 +1,3 @@
-using CampaignService.Data;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -23,7 +22,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         state = 2, lease_token = $1, lease_until = clock_timestamp() + {Lease}, starts = c.starts + 1, recalled = false
         FROM next WHERE (c.batch_id, c.no, c.channel_no) = (next.batch_id, next.no, next.channel_no)
         RETURNING c.batch_id, c.no, c.channel_no, c.app_no, c.lane, c.n, c.first_user, c.last_user, c.starts, greatest(c.failed_from, c.skipped_from, c.uncertain_from),
-          c.base, c.rest, c.results, c.intent_pos, c.delivered, c.failed, c.skipped, c.uncertain
+          c.base, c.rest, c.results, next.intent_pos, c.intent_pos, c.delivered, c.failed, c.skipped, c.uncertain
         """;
 
     private const string Noted = """
@@ -63,26 +62,29 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <param name="channelNo">The channel.</param>
     /// <param name="lanes">Where to look: one or two.</param>
     /// <param name="not">Batches of which this process has enough in hand.</param>
+    /// <param name="window">So many calls may begin at once, where nobody has begun before and the batch has no limit: a commit less.</param>
     /// <param name="ct">Gives up.</param>
-    public Task<ExternalClaim?> ClaimAsync(int channelNo, short[] lanes, long[] not, CancellationToken ct) =>
+    public Task<ExternalClaim?> ClaimAsync(int channelNo, short[] lanes, long[] not, int window, CancellationToken ct) =>
         // chunks_ready_external; channel_circuits' key. Two parameters and no array: of how many lanes there are depends what it seems to cost, and so whether it is planned each time.
         ClaimAsync($"""
             WITH next AS (
               SELECT c.* FROM (VALUES ($2), ($5)) AS probe (lane)
               CROSS JOIN LATERAL (
-                SELECT batch_id, no, channel_no FROM chunks WHERE state = 1 AND lane > 1 AND channel_no = $3 AND lane = probe.lane AND batch_id <> ALL ($4)
+                SELECT batch_id, no, channel_no, intent_pos FROM chunks WHERE state = 1 AND lane > 1 AND channel_no = $3 AND lane = probe.lane AND batch_id <> ALL ($4)
                 ORDER BY turn LIMIT 1 FOR UPDATE SKIP LOCKED) AS c
               WHERE {IsAlive} AND NOT EXISTS (SELECT 1 FROM channel_circuits WHERE channel_no = $3)
               LIMIT 1)
-            UPDATE chunks c SET {Taken}
-            """, ct, lanes[0], channelNo, not, lanes[^1]);
+            UPDATE chunks c SET intent_pos = CASE
+                WHEN c.starts = 0 AND c.results IS NULL AND c.base IS NULL AND c.rest IS NULL AND (SELECT rate_per_second IS NULL FROM batches WHERE id = c.batch_id) THEN least(c.n, $6)
+                ELSE c.intent_pos END, {Taken}
+            """, ct, lanes[0], channelNo, not, lanes[^1], window);
 
     /// <summary>A chunk whose worker died: its lease ran out, and so did the time that a call may take.</summary>
     /// <param name="not">Channels that this process cannot send by.</param>
     /// <param name="ct">Gives up.</param>
     public Task<ExternalClaim?> ClaimDeadAsync(int[] not, CancellationToken ct) => ClaimAsync($"""
         WITH next AS ( -- chunks_lease
-          SELECT d.batch_id, d.no, d.channel_no FROM chunks d JOIN channels ch ON ch.no = d.channel_no
+          SELECT d.batch_id, d.no, d.channel_no, d.intent_pos FROM chunks d JOIN channels ch ON ch.no = d.channel_no
           WHERE d.state = 2 AND d.lane > 1 AND d.channel_no <> ALL ($2) AND {IsAlive}
             AND d.lease_until < clock_timestamp() - least(interval '10 seconds', make_interval(secs => coalesce((ch.settings ->> 'timeoutSeconds')::int, 10)))
           LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
@@ -92,7 +94,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
     /// <summary>Any chunk of those that wait for this channel's provider, to try one message of it: not always the same one, which may be at fault itself.</summary>
     public Task<ExternalClaim?> ClaimProbeAsync(int channelNo, CancellationToken ct) => ClaimAsync($"""
         WITH next AS ( -- chunks_open
-          SELECT d.batch_id, d.no, d.channel_no FROM chunks d
+          SELECT d.batch_id, d.no, d.channel_no, d.intent_pos FROM chunks d
           WHERE d.channel_no = $2 AND d.state IN (1, 3, 5) AND d.batch_id IN ({Circuits.Concerned}) ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)
         UPDATE chunks c SET {Taken}
         """, ct, channelNo);
@@ -125,21 +127,20 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
             Parameters = { new() { Value = claim.BatchId }, new() { Value = claim.FirstUser }, new() { Value = claim.LastUser } },
         });
         await using var reader = await load.ExecuteReaderAsync(ct);
-        var noted = new Dictionary<string, ChunkPerson>();
+        var noted = new Dictionary<string, PersonException>();
         while (await reader.ReadAsync(ct))
         {
-            noted.Add(reader.GetString(0), new ChunkPerson("", [], reader.GetInt16(1), reader.GetInt16(2), reader.GetBoolean(3), reader.IsDBNull(4) ? null : TimeSpan.FromSeconds(reader.GetDouble(4)), false));
+            noted.Add(reader.GetString(0), new PersonException(reader.GetInt16(1), reader.GetInt16(2), reader.GetBoolean(3), reader.IsDBNull(4) ? null : TimeSpan.FromSeconds(reader.GetDouble(4))));
         }
         await reader.NextResultAsync(ct);
         var gone = new HashSet<string>();
         while (await reader.ReadAsync(ct)) gone.Add(reader.GetString(0));
         await reader.NextResultAsync(ct);
         var people = new List<ChunkPerson>(claim.N);
-        var unnoted = new ChunkPerson("", [], null, 0, IsReopened: false, null, IsGone: false);
         while (await reader.ReadAsync(ct))
         {
             var user = reader.GetString(0);
-            people.Add(noted.GetValueOrDefault(user, unnoted) with { UserId = user, Vars = BinaryTextArray.Read(reader.GetFieldValue<byte[]>(1)), IsGone = gone.Contains(user) });
+            people.Add(new ChunkPerson(user, reader.GetFieldValue<byte[]>(1), noted.GetValueOrDefault(user, PersonException.None), gone.Contains(user)));
         }
         return people;
     }
@@ -257,7 +258,7 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         return new ExternalClaim(reader.GetInt64(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt32(3), reader.GetInt16(4), reader.GetInt32(5),
             reader.GetString(6), reader.GetString(7), reader.GetInt16(8), reader.GetInt16(9), reader.IsDBNull(10) ? null : reader.GetInt16(10),
             reader.IsDBNull(11) ? null : reader.GetInt16(11), reader.IsDBNull(12) ? null : reader.GetFieldValue<byte[]>(12), reader.GetInt32(13),
-            reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17), token, at);
+            reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17), reader.GetInt32(18), token, at);
     }
 
     private static async Task<NoteAnswer?> NoteAsync(NpgsqlConnection connection, ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, bool renews, CancellationToken ct)

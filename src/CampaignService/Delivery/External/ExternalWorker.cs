@@ -36,7 +36,10 @@ public sealed class ExternalWorker : StoppedOnce
     private readonly Circuits _circuits;
     private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _tending = Task.CompletedTask;
-    private long _wokeDue, _readControl, _lookedAfter, _tended, _tidied;
+    /// <summary>The lanes in which there was something when it was last looked: for a line that wants its next chunk, that is soon enough.</summary>
+    private ILookup<int, short>? _ready;
+
+    private long _readReady, _wokeDue, _readControl, _lookedAfter, _tended, _tidied;
     private bool _lost;
 
     public ExternalWorker(
@@ -72,7 +75,8 @@ public sealed class ExternalWorker : StoppedOnce
         var taken = false;
         if (everything || IsDue(ref _lookedAfter, LookAfterEvery)) taken = await LookAfterAsync(stop);
         if (_tending.IsCompleted && (everything || IsDue(ref _tended, LookAfterEvery))) _tending = TendAsync(stop);
-        foreach (var ready in await _works.Chunks.ReadyLanesAsync(stop)) taken |= await TakeAsync(ready.Key, [.. ready], stop);
+        if (everything || _ready is null || IsDue(ref _readReady, Tick)) _ready = await _works.Chunks.ReadyLanesAsync(stop);
+        foreach (var ready in _ready) taken |= await TakeAsync(ready.Key, [.. ready], stop);
         return taken;
     }
 
@@ -112,6 +116,7 @@ public sealed class ExternalWorker : StoppedOnce
                 await _signal.WaitAsync(Task.WhenAny(next, wake), Tick, stoppingToken);
                 // Whoever gives the signal may have paused something.
                 if (next.IsCompleted) _readControl = 0;
+                if (next.IsCompleted || !wake.IsCompleted) _ready = null;
                 Interlocked.Exchange(ref _wake, new(TaskCreationOptions.RunContinuationsAsynchronously));
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -134,8 +139,13 @@ public sealed class ExternalWorker : StoppedOnce
     {
         var taken = false;
         if (await TryLineAsync(channelNo, stop) is not { } line) return false;
-        while (!stop.IsCancellationRequested && line.Wants(out var not).Where(ready.Contains).ToArray() is { Length: > 0 } lanes && await _works.Chunks.ClaimAsync(channelNo, lanes, not, stop) is { } claim)
+        while (!stop.IsCancellationRequested && line.Wants(out var not).Where(ready.Contains).ToArray() is { Length: > 0 } lanes)
         {
+            if (await _works.Chunks.ClaimAsync(channelNo, lanes, not, line.Slots.PerSecond is null ? ChunkRun.Window : 0, stop) is not { } claim)
+            {
+                _ready = null;
+                break;
+            }
             taken = true;
             _ = await StartAsync(claim, line, isProbe: false);
         }

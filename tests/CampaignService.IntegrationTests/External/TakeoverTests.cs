@@ -106,6 +106,16 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
     }
 
     [Fact]
+    public async Task The_last_of_its_chunks_in_hand_ends_the_campaign()
+    {
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url);
+        var id = await Api.SendToAsync(template, (2 * ChunkPlanner.ExternalChunkSize) + 1);
+        using var worker = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await worker.DrainAsync(CancellationToken.None);
+        Assert.Equal("completed", await Api.StatusAsync(id));
+    }
+
+    [Fact]
     public async Task A_chunk_that_three_workers_died_of_is_set_aside_and_what_may_have_been_sent_is_uncertain()
     {
         var (template, _) = await Api.NewWebhookAsync(_sink.Url);

@@ -173,6 +173,8 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
 internal sealed class BatchGate(long id, FeedSource content, string templateSlug, RateSlots slots) : IDisposable
 {
     private volatile BatchState _state = BatchState.Sending;
+    private volatile bool _hasClosed;
+    private int _inHand;
 
     public long Id => id;
 
@@ -184,6 +186,17 @@ internal sealed class BatchGate(long id, FeedSource content, string templateSlug
     public BatchState State => _state;
 
     public void Learn(BatchState state, double? ratePerSecond) => (_state, Slots.PerSecond) = (state, ratePerSecond);
+
+    /// <summary>One of its chunks is taken in hand.</summary>
+    public void Take() => Interlocked.Increment(ref _inHand);
+
+    /// <summary>One of its chunks is put down, and what became of it is written.</summary>
+    /// <returns>Whether it may have ended with that: some were closed, and this was the last in hand. Whoever is last comes after all the others' writes.</returns>
+    public bool Put(bool isClosed)
+    {
+        if (isClosed) _hasClosed = true;
+        return Interlocked.Decrement(ref _inHand) == 0 && _hasClosed;
+    }
 
     public MessageSource SourceOn(string channelId) => new(content.NotificationId, content.CampaignId, templateSlug, content.TemplateVersion, channelId);
 

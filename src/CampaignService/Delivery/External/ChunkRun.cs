@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using CampaignService.Channels;
 using CampaignService.Channels.InApp;
 using CampaignService.Common;
@@ -13,8 +14,11 @@ namespace CampaignService.Delivery.External;
 /// </summary>
 internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate batch, ExternalWorks works, bool isProbe, CancellationToken stop, CancellationToken abandon) : IDisposable
 {
-    /// <summary>By how many people the intent is moved on: so many, and those whose calls are under way, may be uncertain after a crash. A third of a chunk, so that it takes three writes: the first is the claim, and the one at the end has no more to say than those between.</summary>
-    internal const int Window = (ChunkPlanner.ExternalChunkSize + 2) / 3;
+    /// <summary>So far ahead of the calls the intent is at most: so many, and those whose calls are under way, may be uncertain after a crash. With it a chunk takes two writes between its claim and its end.</summary>
+    internal const int Window = 400;
+
+    /// <summary>With fewer left the intent is moved on, so that nobody waits for the commit.</summary>
+    private const int MovedOnBefore = Window / 4;
 
     /// <summary>Results that are not written at once, but with the next that has to be.</summary>
     private const int MostUnwritten = 500;
@@ -59,12 +63,14 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
 
     private TimeProvider Clock => works.Clock;
 
-    public async Task RunAsync()
+    /// <returns>Whether nothing is left to do in the chunk.</returns>
+    public async Task<bool> RunAsync()
     {
         _pass = await BeginAsync();
-        if (claim.Intent > 0 || claim.Starts > LeaseRescuer.MaxStarts)
+        if (claim.Starts > LeaseRescuer.MaxStarts) return await SetAsideAsync();
+        if (claim.Intent > 0)
         {
-            if (!await TakeOverAsync()) return;
+            if (!await TakeOverAsync()) return false;
             _pass = await BeginAsync();
         }
         var writing = WriteAllAsync();
@@ -82,7 +88,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
             _writeNow.Release();
             await writing;
         }
-        await EndAsync();
+        return await EndAsync();
     }
 
     public void Dispose()
@@ -114,22 +120,23 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <returns>False when there is nothing more to do.</returns>
     private async Task<bool> TakeOverAsync()
     {
-        var isSetAside = claim.Starts > LeaseRescuer.MaxStarts;
-        _pass.NoteLost(isSetAside);
+        _pass.NoteLost(isSetAside: false);
         var state = _pass.Now(intent: 0);
-        if (isSetAside)
-        {
-            await works.Chunks.SetAsideAsync(claim, state, CancellationToken.None);
-            Telemetry.ChunkSetAside();
-            works.Log.LogError("Chunk {No} of batch {Batch} was started {Starts} times without a result; it is set aside as failed", claim.No, claim.BatchId, claim.Starts - 1);
-            await works.Finisher.TryFinishAsync(claim.BatchId, CancellationToken.None);
-            return false;
-        }
         if (await works.Chunks.NoteAsync(claim, state, end: null, isTakeover: true, renews: true, CancellationToken.None) is not { } answer) return false;
         Learn(answer);
         Telemetry.ChunkRescued();
         works.Log.LogWarning("Chunk {No} of batch {Batch} was left by a worker that died; {Lost} messages may have been sent", claim.No, claim.BatchId, _pass.Lost.Count);
         claim = claim with { Results = state.Results, Intent = 0, Delivered = state.Delivered, Failed = state.Failed, Skipped = state.Skipped, Uncertain = state.Uncertain };
+        return true;
+    }
+
+    /// <summary>Too many workers died of it. Die here, and whoever takes it next does the same.</summary>
+    private async Task<bool> SetAsideAsync()
+    {
+        _pass.NoteLost(isSetAside: true);
+        await works.Chunks.SetAsideAsync(claim, _pass.Now(intent: 0), CancellationToken.None);
+        Telemetry.ChunkSetAside();
+        works.Log.LogError("Chunk {No} of batch {Batch} was started {Starts} times without a result; it is set aside as failed", claim.No, claim.BatchId, claim.Starts - 1);
         return true;
     }
 
@@ -185,6 +192,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
 
     /// <summary>Waits until a call may begin: for limits, the intent, and one of the calls allowed at once.</summary>
     /// <returns>False when none may begin any more in this turn.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> MayBeginAsync(int count, int upTo)
     {
         if (await PassAsync(batch.Slots, count) is null || await PassAsync(line.Slots, count) is not { } slot || !await IntendAsync(upTo)) return false;
@@ -244,14 +252,26 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     private Task WaitAsync(TimeSpan time) => Task.Delay(TimeSpan.FromMilliseconds(Math.Ceiling(Math.Clamp(time.TotalMilliseconds, 0, LookAtLeast.TotalMilliseconds))), Clock);
 
     /// <summary>Returns when it is committed that calls up to this place may begin.</summary>
-    private async ValueTask<bool> IntendAsync(int upTo)
+    private ValueTask<bool> IntendAsync(int upTo)
     {
-        if (upTo <= Volatile.Read(ref _intent)) return true;
+        if (upTo > _wanted - MovedOnBefore && _wanted < claim.N) Want(upTo);
+        return upTo <= Volatile.Read(ref _intent) ? new(true) : IntendedAsync(upTo);
+    }
+
+    private void Want(int upTo)
+    {
         // Under a limit no more than what begins in a second.
         var rate = Math.Min(batch.Slots.PerSecond ?? double.MaxValue, line.Slots.PerSecond ?? double.MaxValue);
         var window = isProbe || (claim.Starts > 1 && _intent == 0) ? 1 : (int)Math.Clamp(rate, line.Route.Settings.BatchSize, Window);
-        Volatile.Write(ref _wanted, Math.Min(claim.N, upTo - 1 + window));
+        var wanted = Math.Min(claim.N, upTo - 1 + window);
+        // A small window is not moved on for each call.
+        if (upTo <= _wanted && wanted < claim.N && wanted - _wanted <= window / 2) return;
+        Volatile.Write(ref _wanted, wanted);
         _writeNow.Release();
+    }
+
+    private async ValueTask<bool> IntendedAsync(int upTo)
+    {
         while (Volatile.Read(ref _intent) < upTo && !IsClosed) await _written.WaitAsync(LookAtLeast);
         return !IsClosed;
     }
@@ -352,7 +372,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <summary>A provider that is left alone for a while needs nobody to hold its chunks.</summary>
     private TimeSpan? GivenBackFor => line.IsBroken && !isProbe ? TimeSpan.FromSeconds(1) : null;
 
-    private async Task EndAsync()
+    private async Task<bool> EndAsync()
     {
         while (!_isLost && !await TryWriteAsync(end: true))
         {
@@ -363,12 +383,12 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         {
             Telemetry.ChunkAbandoned();
             await works.Chunks.NoteLateAsync(claim, _pass.Served, CancellationToken.None);
-            return;
+            return false;
         }
         var isClosed = _ended!.State == 4;
         if (isClosed) Telemetry.ChunkClosed();
         else if (batch.State != BatchState.Sending || !line.Route.Enabled) isClosed = await works.Chunks.SettleAsync(claim, CancellationToken.None);
-        if (isClosed) await works.Finisher.TryFinishAsync(claim.BatchId, CancellationToken.None);
+        return isClosed;
     }
 
     private void Learn(NoteAnswer answer)
@@ -377,7 +397,3 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
         if (answer.IsRecalled) _isRecalled = true;
     }
 }
-
-/// <summary>What every turn at a chunk works with.</summary>
-internal sealed record ExternalWorks(
-    ExternalChunks Chunks, BatchFinisher Finisher, DeliveryPulse Pulse, MessageIds Ids, ExternalSettings Settings, TimeProvider Clock, ILogger Log, Action Wake);

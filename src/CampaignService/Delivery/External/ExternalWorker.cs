@@ -29,6 +29,7 @@ public sealed class ExternalWorker : StoppedOnce
     private readonly NpgsqlDataSource _source;
     private readonly IServiceScopeFactory _scopes;
     private readonly BatchSources _sources;
+    private readonly BatchFinisher _finisher;
     private readonly Dictionary<ChannelType, IChannel> _channels;
     private readonly SecretBox _box;
     private readonly WorkSignal _signal;
@@ -46,9 +47,9 @@ public sealed class ExternalWorker : StoppedOnce
         [FromKeyedServices(DeliveryPool.Key)] NpgsqlDataSource source, IServiceScopeFactory scopes, BatchSources sources, IEnumerable<IChannel> channels, BatchFinisher finisher, BatchHold hold,
         DeliveryPulse pulse, MessageIds ids, SecretBox box, WorkSignal signal, IOptions<ExternalSettings> settings, TimeProvider clock, ILogger<ExternalWorker> log)
     {
-        (_source, _scopes, _sources, _box, _signal) = (source, scopes, sources, box, signal);
+        (_source, _scopes, _sources, _finisher, _box, _signal) = (source, scopes, sources, finisher, box, signal);
         _channels = channels.ToDictionary(c => c.Type);
-        _works = new ExternalWorks(new ExternalChunks(source, clock), finisher, pulse, ids, settings.Value, clock, log, Wake);
+        _works = new ExternalWorks(new ExternalChunks(source, clock), pulse, ids, settings.Value, clock, log, Wake);
         _circuits = new Circuits(source, hold);
     }
 
@@ -158,24 +159,39 @@ public sealed class ExternalWorker : StoppedOnce
         var run = new ChunkRun(claim, line, batch, _works, isProbe, _stopping.Token, _abandon.Token);
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         line.Runs[run] = ended.Task;
+        batch.Take();
         _ = Task.Run(async () =>
         {
-            try
-            {
-                await run.RunAsync();
-            }
-            catch (Exception e)
-            {
-                _works.Log.LogError(e, "A turn at chunk {No} of batch {Batch} failed; it is taken over when its lease has ended", claim.No, claim.BatchId);
-            }
-            finally
-            {
-                line.Runs.TryRemove(run, out _);
-                run.Dispose();
-                ended.SetResult();
-            }
+            await RunAsync(run, line);
+            ended.SetResult();
         });
         return (run, ended.Task);
+    }
+
+    private async Task RunAsync(ChunkRun run, ChannelLine line)
+    {
+        var isClosed = false;
+        try
+        {
+            isClosed = await run.RunAsync();
+        }
+        catch (Exception e)
+        {
+            _works.Log.LogError(e, "A turn at chunk {No} of batch {Batch} failed; it is taken over when its lease has ended", run.Claim.No, run.Claim.BatchId);
+        }
+        try
+        {
+            if (run.Batch.Put(isClosed)) await _finisher.TryFinishAsync(run.Batch.Id, CancellationToken.None);
+        }
+        catch (Exception e)
+        {
+            if (!DatabaseHealth.IsConnectionLoss(e)) _works.Log.LogError(e, "Batch {Batch} could not be ended; it is tried again within a second", run.Batch.Id);
+        }
+        finally
+        {
+            line.Runs.TryRemove(run, out _);
+            run.Dispose();
+        }
     }
 
     /// <summary>What died, what waits, what is down, and what lies about.</summary>

@@ -82,6 +82,26 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
     }
 
     [Fact]
+    public async Task After_a_death_one_message_goes_first_and_not_before_that_is_committed()
+    {
+        _sink.Answer = (_, _) => _release.Task;
+        var (template, _) = await Api.NewWebhookAsync(_sink.Url, new { timeoutSeconds = 30 });
+        var id = await Api.SendToAsync(template, 480);
+        Assert.NotNull(await ClaimAsync());
+        await DieAsync();
+
+        using var other = ActivatorUtilities.CreateInstance<ExternalWorker>(service.Services);
+        await other.TurnAsync(everything: true, CancellationToken.None);
+        await Eventually.HoldsAsync(() => Task.FromResult(!_sink.Calls.IsEmpty));
+        Assert.Equal(1, await service.ScalarAsync<int>("SELECT intent_pos FROM chunks WHERE batch_id = $1", await service.BatchOfAsync(id)));
+        Assert.Single(_sink.Calls);
+
+        _release.TrySetResult();
+        await other.DrainAsync(CancellationToken.None);
+        Assert.Equal(("completed", 480), (await Api.StatusAsync(id), _sink.Calls.Count));
+    }
+
+    [Fact]
     public async Task No_call_may_begin_with_a_claim_under_a_limit_or_where_there_are_results()
     {
         _sink.AnswerWith(400);
@@ -127,7 +147,7 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         {
             await DieAsync();
             claim = (await chunks.ClaimDeadAsync([], CancellationToken.None))!;
-            Assert.Equal((death, 7), (claim.Starts, claim.Intent));
+            Assert.Equal((death, 7, 0), (claim.Starts, claim.Intent, claim.MayBegin));
         }
         await DieAsync();
         await service.DeliverAsync();
@@ -230,7 +250,6 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         Assert.Equal((100, 100), ((await Api.CountsAsync(id))["delivered"], _sink.Calls.Count));
     }
 
-    /// <summary>The worker that holds chunks is taken for dead.</summary>
     private ExternalChunks Chunks => new(service.Services.GetRequiredKeyedService<Npgsql.NpgsqlDataSource>(DeliveryPool.Key), TimeProvider.System);
 
     private async Task<ExternalClaim?> ClaimAsync(int window = ChunkRun.Window)
@@ -240,6 +259,7 @@ public sealed class TakeoverTests(ExternalService service) : IClassFixture<Exter
         return await Chunks.ClaimAsync(channel, [Lanes.ExternalDirect, Lanes.ExternalBulk], [], window, CancellationToken.None);
     }
 
+    /// <summary>The worker that holds chunks is taken for dead.</summary>
     private Task DieAsync() => service.ExecuteAsync("UPDATE chunks SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() - interval '1 minute' WHERE state = 2");
 
     private async Task WrittenAsync(string id, int delivered) =>

@@ -18,7 +18,7 @@ internal sealed class ChannelLine(ChannelRoute route, IChannel channel, RateSlot
 
     private static readonly TimeSpan Lasting = TimeSpan.FromSeconds(3), UnlessTold = TimeSpan.FromSeconds(1);
 
-    /// <summary>Messages in hand at the least, so that there always is a next one: with a single chunk's worth a fast provider waited for each intent to be committed, a sixth of the time. More than two chunks' made it no faster.</summary>
+    /// <summary>Messages in hand at the least, so that there always is a next one: with a single chunk's worth a fast provider waits for the next claim and its people. More than two chunks' made it no faster.</summary>
     private const int InHand = 2 * ChunkPlanner.ExternalChunkSize;
 
     private readonly Lock _lock = new();

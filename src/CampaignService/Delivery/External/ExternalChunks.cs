@@ -255,10 +255,12 @@ internal sealed class ExternalChunks([FromKeyedServices(DeliveryPool.Key)] Npgsq
         // Not to be cancelled from here on: a claim whose answer nobody reads would wait for the end of its lease.
         await using var reader = await command.ExecuteReaderAsync(CancellationToken.None);
         if (!await reader.ReadAsync(CancellationToken.None)) return null;
+        // A mark that was there before is what a dead worker left, and nothing may begin by it: the takeover takes it back first.
+        var (intent, mayBegin) = reader.GetInt32(13) is > 0 and var left ? (left, 0) : (0, reader.GetInt32(14));
         return new ExternalClaim(reader.GetInt64(0), reader.GetInt32(1), reader.GetInt32(2), reader.GetInt32(3), reader.GetInt16(4), reader.GetInt32(5),
             reader.GetString(6), reader.GetString(7), reader.GetInt16(8), reader.GetInt16(9), reader.IsDBNull(10) ? null : reader.GetInt16(10),
-            reader.IsDBNull(11) ? null : reader.GetInt16(11), reader.IsDBNull(12) ? null : reader.GetFieldValue<byte[]>(12), reader.GetInt32(13),
-            reader.GetInt32(14), reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17), reader.GetInt32(18), token, at);
+            reader.IsDBNull(11) ? null : reader.GetInt16(11), reader.IsDBNull(12) ? null : reader.GetFieldValue<byte[]>(12), intent, mayBegin,
+            reader.GetInt32(15), reader.GetInt32(16), reader.GetInt32(17), reader.GetInt32(18), token, at);
     }
 
     private static async Task<NoteAnswer?> NoteAsync(NpgsqlConnection connection, ExternalClaim claim, PassState pass, PassEnd? end, bool isTakeover, bool renews, CancellationToken ct)

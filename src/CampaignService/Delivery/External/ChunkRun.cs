@@ -23,7 +23,7 @@ internal sealed class ChunkRun(ExternalClaim claim, ChannelLine line, BatchGate 
     /// <summary>Results that are not written at once, but with the next that has to be.</summary>
     private const int MostUnwritten = 500;
 
-    /// <summary>So often it is looked whether the line needs a further chunk: while one waits for its next window to be committed, another goes on.</summary>
+    /// <summary>So often it is looked whether the line needs a further chunk: it is claimed and its people are read while this one goes on.</summary>
     private const int LookEvery = 100;
 
     /// <summary>No call begins so long after the last sign of life was sent: the lease may end 2 s later.</summary>

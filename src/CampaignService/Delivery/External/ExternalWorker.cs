@@ -37,9 +37,9 @@ public sealed class ExternalWorker : StoppedOnce
     private readonly Circuits _circuits;
     private volatile TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _tending = Task.CompletedTask;
+
     /// <summary>The lanes in which there was something when it was last looked: for a line that wants its next chunk, that is soon enough.</summary>
     private ILookup<int, short>? _ready;
-
     private long _readReady, _wokeDue, _readControl, _lookedAfter, _tended, _tidied;
     private bool _lost;
 
